@@ -28,9 +28,9 @@ type ControlMessage struct {
 	Epoch  int64  `json:"epoch,omitempty"`
 	Detail string `json:"detail,omitempty"`
 	// Progress
-	Next [][]byte `json:"next,omitempty"` // one AppendKey form: everything up to and including this source key has been read
-	Rows int64    `json:"rows,omitempty"` // rows read of the table so far
-	Done bool     `json:"done,omitempty"` // the last chunk has been read
+	Next []byte `json:"next,omitempty"` // [AppendKey] form: everything up to and including this source key has been read
+	Rows int64  `json:"rows,omitempty"` // rows read of the table so far
+	Done bool   `json:"done,omitempty"` // the last chunk has been read
 	// Keys: the re-copied target keys ([AppendKey] form), for Recopied
 	Keys [][]byte `json:"keys,omitempty"`
 }
