@@ -109,9 +109,16 @@ func (b *Builder) Size() int { return len(b.records) + 10*len(b.shapes) + header
 // Shapes are the shapes of the rows collected. They must be stored before the frame is published.
 func (b *Builder) Shapes() []*Table { return b.shapes }
 
+// Place is where a frame stands in the source's log.
+type Place struct {
+	Before string // the position of the frame published before it: parts that are not the last carry it, so that a restart reads the row again
+	After  string // the position after it; empty: unchanged
+	Time   int64  // commit time of its newest change, microseconds since 1970
+}
+
 // Frames returns what was collected as one unsealed frame, or as parts when it is larger than [MaxFrame], and empties the builder. Kind is
 // Changes or Chunk; meta may be nil.
-func (b *Builder) Frames(kind FrameKind, flags Flags, position string, time int64, meta *ChunkMeta) ([][]byte, error) {
+func (b *Builder) Frames(kind FrameKind, flags Flags, place Place, meta *ChunkMeta) ([][]byte, error) {
 	var m []byte
 	if meta != nil {
 		var err error
@@ -119,9 +126,9 @@ func (b *Builder) Frames(kind FrameKind, flags Flags, position string, time int6
 			return nil, fmt.Errorf("chunk description: %w", err)
 		}
 	}
-	out := make([]byte, 0, headerSize+len(position)+len(m)+9*len(b.shapes)+8+len(b.records))
-	out = appendHeader(out, kind, flags, time, b.count, len(position), len(m))
-	out = append(out, position...)
+	out := make([]byte, 0, headerSize+len(place.After)+len(m)+9*len(b.shapes)+8+len(b.records))
+	out = appendHeader(out, kind, flags, place.Time, b.count, len(place.After), len(m))
+	out = append(out, place.After...)
 	out = append(out, m...)
 	out = binary.AppendUvarint(out, uint64(len(b.shapes)))
 	for _, s := range b.shapes {
@@ -135,27 +142,34 @@ func (b *Builder) Frames(kind FrameKind, flags Flags, position string, time int6
 	if len(out) <= MaxFrame {
 		return [][]byte{out}, nil
 	}
-	return cut(out, time), nil
+	return cut(out, place), nil
 }
 
-// cut splits an unsealed frame into parts; each part's payload is a piece of the whole frame.
-func cut(frame []byte, time int64) [][]byte {
-	const piece = MaxFrame - headerSize
+// cut splits an unsealed frame into parts; each part's payload is a piece of the whole frame. The last part carries the position after the frame, the
+// others the one before it.
+func cut(frame []byte, place Place) [][]byte {
+	const piece = MaxFrame - 64<<10
 	var parts [][]byte
+	flags := FirstPart
 	for len(frame) > 0 {
-		n := min(piece, len(frame))
-		flags := Flags(0)
+		n, position := min(piece, len(frame)), place.Before
 		if n == len(frame) {
-			flags = LastPart
+			flags |= LastPart
+			position = place.After
 		}
-		p := appendHeader(make([]byte, 0, headerSize+n), Part, flags, time, 0, 0, 0)
+		p := appendHeader(make([]byte, 0, headerSize+len(position)+n), Part, flags, place.Time, 0, len(position), 0)
+		p = append(p, position...)
 		parts = append(parts, append(p, frame[:n]...))
 		frame = frame[n:]
+		flags = 0
 	}
 	return parts
 }
 
 // Assembler puts parts together again. The zero value is ready to use.
+//
+// A writer that dies between two parts leaves a beginning without an end; its successor publishes the row again from its first part. So an
+// unfinished frame is dropped when anything but its next part follows. Nothing can be lost by that: a hole in the stream is found by the chain of checksums.
 type Assembler struct {
 	whole []byte
 	// Limit is the largest frame it builds, in bytes; 0 means no limit.
@@ -166,17 +180,20 @@ type Assembler struct {
 func (a *Assembler) Pending() bool { return len(a.whole) > 0 }
 
 // Add takes the next frame of the stream in order. It returns a frame that can be applied, with ok true: f itself, or the frame whose last part f was,
-// under f's sequence and checksums. With ok false more parts follow.
+// under f's sequence and checksum. With ok false more parts follow.
 func (a *Assembler) Add(f Frame) (whole Frame, ok bool, err error) {
 	if f.Kind != Part {
-		if len(a.whole) > 0 {
-			return f, false, fmt.Errorf("%w: frame %d is a %s frame between parts", ErrCorrupt, f.Seq, f.Kind)
-		}
+		a.whole = nil
 		return f, true, nil
+	}
+	if f.Flags&FirstPart != 0 {
+		a.whole = nil
+	} else if len(a.whole) == 0 {
+		return f, false, fmt.Errorf("%w: frame %d continues a frame whose first part is not before it", ErrCorrupt, f.Seq)
 	}
 	a.whole = append(a.whole, f.Payload...)
 	if a.Limit > 0 && int64(len(a.whole)) > a.Limit {
-		return f, false, fmt.Errorf("frame %d: a row larger than stream.max_row (%d bytes)", f.Seq, a.Limit)
+		return f, false, fmt.Errorf("frame %d: a row larger than stream.max_row (%d bytes): raise it and resume", f.Seq, a.Limit)
 	}
 	if f.Flags&LastPart == 0 {
 		return f, false, nil

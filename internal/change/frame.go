@@ -34,7 +34,8 @@ type Flags uint16
 const (
 	// TxEnd: the last change of the frame is the last of its source transaction. A frame without it ends inside a transaction.
 	TxEnd Flags = 1 << iota
-	// LastPart: the last piece of a frame that was cut; see [Part].
+	// FirstPart and LastPart: the first and the last piece of a frame that was cut; see [Part].
+	FirstPart
 	LastPart
 )
 
