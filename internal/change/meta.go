@@ -14,7 +14,9 @@ const (
 	Marker    ControlType = "marker"    // a marker committed on the source: every lane records its epoch
 	Progress  ControlType = "progress"  // snapshot progress of a table
 	Strict    ControlType = "strict"    // the table's changes from here on are strict
-	Recopied  ControlType = "recopied"  // the keys of the table's re-copy list up to here have been read again
+	Recopied  ControlType = "recopied"  // the rows of Keys are deleted and off the re-copy list; those that exist follow as a chunk
+	// Constraints: every table is strict and the source transaction is complete: foreign keys can be validated.
+	Constraints ControlType = "constraints"
 )
 
 // ControlMessage is the Meta of a [Control] frame.
@@ -52,7 +54,7 @@ func (f *Frame) ReadControl() (ControlMessage, error) {
 		return m, fmt.Errorf("frame %d: control message: %w", f.Seq, err)
 	}
 	switch m.Type {
-	case Heartbeat, Marker, Progress, Strict, Recopied:
+	case Heartbeat, Marker, Progress, Strict, Recopied, Constraints:
 		return m, nil
 	default:
 		return m, fmt.Errorf("frame %d: unknown control message %q: run the version that wrote it", f.Seq, m.Type)
