@@ -1,0 +1,72 @@
+package configs
+
+import "fmt"
+
+// unbuilt is what the design has and this version has not: each is refused by name, never ignored. Whoever builds one deletes its
+// line here; what validate.go says about the key then comes to hold.
+var unbuilt = []struct {
+	used   func(c *Config) []string // the keys in use, as paths
+	remedy string
+}{
+	{key("source.url", func(c *Config) bool { return isOneOf(c.Source.URL, MariaDB, Postgres) }), "use mysql://, the only engine that this version moves from"},
+	{key("target.url", func(c *Config) bool { return isOneOf(c.Target.URL, MySQL, MariaDB) }), "use postgres://, the only engine that this version moves to"},
+	{key("source.read_url", func(c *Config) bool { return !c.Source.ReadURL.IsZero() }), "remove it: snapshot and verification read source.url"},
+	{columns("mask", func(r ColumnRule) bool { return r.Mask != "" }), "remove it, or fill the target by value"},
+	{columns("reverse", func(r ColumnRule) bool { return !r.Reverse.IsZero() }), "remove it: there is no reverse stream yet"},
+	{key("snapshot.no_key", func(c *Config) bool { return c.Snapshot.NoKey != "" }), "remove it, and give every table a key or leave it out of source.tables"},
+	{key("apply.consistency", func(c *Config) bool { return c.Apply.Consistency == ConsistencyTransactions }), "use lanes"},
+	{key("cutover.reverse", func(c *Config) bool { return c.Cutover.Reverse }), "use false: this version can not move back after the decision"},
+	{steps("pgbouncer", func(s SwitchStep) bool { return s.PgBouncer != nil }), "use an exec step"},
+	{steps("http", func(s SwitchStep) bool { return s.HTTP != nil }), "use an exec step"},
+	{key("cutover.guards", func(c *Config) bool { return len(c.Cutover.Guards) > 0 }), "remove them"},
+	{key("api.listen", func(c *Config) bool { return c.API.remote() }), "listen on 127.0.0.1, or on nothing: other addresses need token and TLS"},
+	{key("api.token_file", func(c *Config) bool { return c.API.TokenFile != "" }), "remove it, and listen on 127.0.0.1"},
+	{key("api.cert_file", func(c *Config) bool { return c.API.CertFile != "" }), "remove it, and listen on 127.0.0.1"},
+	{key("api.key_file", func(c *Config) bool { return c.API.KeyFile != "" }), "remove it, and listen on 127.0.0.1"},
+}
+
+// notBuilt lists the refusals.
+func (c *Config) notBuilt() mistakes {
+	var ms mistakes
+	for _, u := range unbuilt {
+		for _, path := range u.used(c) {
+			ms = append(ms, &Mistake{Path: path, Problem: ErrNotBuilt.Error(), Remedy: u.remedy, err: ErrNotBuilt})
+		}
+	}
+	return ms
+}
+
+func key(path string, used func(*Config) bool) func(*Config) []string {
+	return func(c *Config) []string {
+		if used(c) {
+			return []string{path}
+		}
+		return nil
+	}
+}
+
+func steps(kind string, used func(SwitchStep) bool) func(*Config) []string {
+	return func(c *Config) []string {
+		var paths []string
+		for i, step := range c.Cutover.Switch {
+			if used(step) {
+				paths = append(paths, fmt.Sprintf("cutover.switch[%d].%s", i, kind))
+			}
+		}
+		return paths
+	}
+}
+
+func columns(name string, used func(ColumnRule) bool) func(*Config) []string {
+	return func(c *Config) []string {
+		var paths []string
+		for i, table := range c.Transform.Tables {
+			for j, column := range table.Columns {
+				if used(column) {
+					paths = append(paths, fmt.Sprintf("transform.tables[%d].columns[%d].%s", i, j, name))
+				}
+			}
+		}
+		return paths
+	}
+}
