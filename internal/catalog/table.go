@@ -23,6 +23,8 @@ type Table struct {
 	Checks       []Check      `json:"checks,omitempty"`
 	Triggers     []string     `json:"triggers,omitempty"`
 	Partitioned  bool         `json:"partitioned,omitempty"`
+	// Unlogged marks a PostgreSQL table that is empty after a crash.
+	Unlogged bool `json:"unlogged,omitempty"`
 	// RowsEstimate and Bytes (data and indexes) are what the server's statistics say; they may be far off. -1: never analyzed.
 	RowsEstimate int64 `json:"rows_estimate,omitempty"`
 	Bytes        int64 `json:"bytes,omitempty"`
@@ -42,7 +44,8 @@ type Column struct {
 	Type     Type   `json:"type"`
 	Nullable bool   `json:"nullable,omitempty"`
 	// Default is a literal's text without quotes, or an expression when DefaultIsExpr is set; nil when there is no default.
-	// CURRENT_TIMESTAMP is an expression. PostgreSQL's defaults are always expressions.
+	// CURRENT_TIMESTAMP is an expression. MySQL's literals of binary columns are 0x and hexadecimal digits, those of bit columns b'101'.
+	// PostgreSQL's defaults are always expressions.
 	Default       *string `json:"default,omitempty"`
 	DefaultIsExpr bool    `json:"default_is_expr,omitempty"`
 	// Generated is the expression of a generated column, empty for others.
@@ -61,7 +64,7 @@ type Column struct {
 
 // Type is a column's type.
 type Type struct {
-	// Name is the base type in lower case: "bigint", "varchar"; on PostgreSQL "numeric", "timestamp with time zone".
+	// Name is the base type in lower case: "bigint", "varchar"; on PostgreSQL "numeric", "timestamp with time zone", types of a schema with its name.
 	Name string `json:"name"`
 	// Full is the type as the server writes it: "bigint unsigned", "numeric(20,0)".
 	Full     string `json:"full"`
@@ -93,6 +96,8 @@ type Index struct {
 	Where string `json:"where,omitempty"`
 	// Deferrable marks a PostgreSQL unique constraint that may be checked at commit.
 	Deferrable bool `json:"deferrable,omitempty"`
+	// Exclusion marks the index of a PostgreSQL exclusion constraint: it can refuse rows like a unique one.
+	Exclusion bool `json:"exclusion,omitempty"`
 	// Invalid marks a PostgreSQL index whose concurrent build did not finish.
 	Invalid bool `json:"invalid,omitempty"`
 }
