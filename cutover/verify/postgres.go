@@ -1,0 +1,203 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/crossfade-io/crossfade/internal/canonical"
+	"github.com/crossfade-io/crossfade/internal/change"
+)
+
+// Postgres reads a PostgreSQL target and keeps the checkpoint there.
+type Postgres struct {
+	pool      *pgxpool.Pool
+	migration string
+}
+
+// SessionParameters are what the sessions of the pool must be opened with: the text forms that canonical reads.
+var SessionParameters = map[string]string{
+	"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex",
+	"client_encoding": "UTF8", "application_name": "crossfade verify",
+}
+
+// NewPostgres returns the target of one migration. The pool's sessions have [SessionParameters].
+func NewPostgres(pool *pgxpool.Pool, migration string) *Postgres {
+	return &Postgres{pool: pool, migration: migration}
+}
+
+// Setup makes the table of the checkpoint. It may be repeated.
+func (p *Postgres) Setup(ctx context.Context) error {
+	_, err := p.pool.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS crossfade;
+CREATE TABLE IF NOT EXISTS crossfade.touched (
+	migration text NOT NULL, side text NOT NULL, seq bigint NOT NULL, keys bytea NOT NULL, state jsonb NOT NULL,
+	PRIMARY KEY (migration, side))`)
+	if err != nil {
+		return fmt.Errorf("create crossfade.touched on the target: %w", err)
+	}
+	return nil
+}
+
+func (p *Postgres) Load(ctx context.Context) (c Checkpoint, ok bool, err error) {
+	var seq int64
+	err = p.pool.QueryRow(ctx, `SELECT seq, keys, state::text FROM crossfade.touched WHERE migration = $1 AND side = 'target'`, p.migration).
+		Scan(&seq, &c.Keys, &c.State)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return c, false, nil
+	}
+	c.Seq = uint64(seq)
+	return c, err == nil, err
+}
+
+func (p *Postgres) Save(ctx context.Context, c Checkpoint) error {
+	_, err := p.pool.Exec(ctx, `INSERT INTO crossfade.touched (migration, side, seq, keys, state) VALUES ($1, 'target', $2, $3, $4::text::jsonb)
+ON CONFLICT (migration, side) DO UPDATE SET seq = excluded.seq, keys = excluded.keys, state = excluded.state`,
+		p.migration, int64(c.Seq), c.Keys, string(c.State))
+	return err
+}
+
+// ReadRange reads the rows with after < key <= upTo in key order; nil is open.
+func (p *Postgres) ReadRange(ctx context.Context, t *change.Table, after, upTo change.Row, emit func(change.Row) error) error {
+	var q strings.Builder
+	q.WriteString("SELECT " + columns(t, "") + " FROM " + pgx.Identifier{t.Schema, t.Name}.Sanitize())
+	var params [][]byte
+	bound := func(op string, key change.Row) {
+		if key == nil {
+			return
+		}
+		q.WriteString(map[bool]string{true: " WHERE ", false: " AND "}[len(params) == 0])
+		q.WriteString("(" + keyColumns(t, "") + ") " + op + " (")
+		for i, k := range t.Key {
+			if i > 0 {
+				q.WriteString(", ")
+			}
+			params = append(params, paramText(key[i]))
+			q.WriteString("$" + strconv.Itoa(len(params)) + "::" + t.Columns[k].Type)
+		}
+		q.WriteString(")")
+	}
+	bound(">", after)
+	bound("<=", upTo)
+	q.WriteString(" ORDER BY " + keyColumns(t, ""))
+	return p.read(ctx, t, q.String(), params, emit)
+}
+
+// ReadKeys reads the rows with these keys, in any order.
+func (p *Postgres) ReadKeys(ctx context.Context, t *change.Table, keys []change.Row, emit func(change.Row) error) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	var arrays, names, join []string
+	var params [][]byte
+	for i, k := range t.Key {
+		c := t.Columns[k]
+		params = append(params, arrayText(keys, i))
+		arrays = append(arrays, "$"+strconv.Itoa(i+1)+"::"+baseType(c.Type)+"[]")
+		names = append(names, "k"+strconv.Itoa(i))
+		join = append(join, "t."+pgx.Identifier{c.Name}.Sanitize()+" = k.k"+strconv.Itoa(i))
+	}
+	q := "SELECT " + columns(t, "t.") + " FROM unnest(" + strings.Join(arrays, ", ") + ") AS k(" + strings.Join(names, ", ") + ") JOIN " +
+		pgx.Identifier{t.Schema, t.Name}.Sanitize() + " AS t ON " + strings.Join(join, " AND ")
+	return p.read(ctx, t, q, params, emit)
+}
+
+func (p *Postgres) read(ctx context.Context, t *change.Table, sql string, params [][]byte, emit func(change.Row) error) (err error) {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to the target: %w", err)
+	}
+	defer conn.Release()
+	r := conn.Conn().PgConn().ExecParams(ctx, sql, params, nil, nil, nil)
+	err = eachRow(r, t, emit)
+	if _, cerr := r.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("read %s: %w", t, cerr)
+	}
+	return err
+}
+
+func eachRow(r *pgconn.ResultReader, t *change.Table, emit func(change.Row) error) error {
+	row := make(change.Row, len(t.Columns))
+	for r.NextRow() {
+		for i, text := range r.Values() {
+			if text == nil {
+				row[i] = change.Value{Kind: change.Null}
+				continue
+			}
+			v, err := canonical.ParsePG(t.Columns[i], text)
+			if err != nil {
+				return fmt.Errorf("read %s.%s: %w", t, t.Columns[i].Name, err)
+			}
+			row[i] = v
+		}
+		if err := emit(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func columns(t *change.Table, prefix string) string {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = prefix + pgx.Identifier{c.Name}.Sanitize()
+	}
+	return strings.Join(names, ", ")
+}
+
+func keyColumns(t *change.Table, prefix string) string {
+	names := make([]string, len(t.Key))
+	for i, k := range t.Key {
+		names[i] = prefix + pgx.Identifier{t.Columns[k].Name}.Sanitize()
+	}
+	return strings.Join(names, ", ")
+}
+
+// baseType drops the modifiers: numeric(20,0) is numeric, "timestamp(6) without time zone" is "timestamp without time zone".
+func baseType(typ string) string {
+	open := strings.IndexByte(typ, '(')
+	end := strings.IndexByte(typ, ')')
+	if open < 0 || end < open {
+		return typ
+	}
+	return typ[:open] + typ[end+1:]
+}
+
+// paramText is the text form in which the target takes a key value.
+func paramText(v change.Value) []byte {
+	switch v.Kind {
+	case change.Null, change.Absent:
+		return nil
+	case change.Bytes:
+		return append([]byte(`\x`), hex.EncodeToString(v.B)...)
+	case change.Timestamp:
+		return append(bytes.Clone(v.B), "+00"...)
+	default:
+		return v.AppendText(nil)
+	}
+}
+
+func arrayText(keys []change.Row, column int) []byte {
+	b := []byte{'{'}
+	for i, k := range keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		for _, c := range paramText(k[column]) {
+			if c == '"' || c == '\\' {
+				b = append(b, '\\')
+			}
+			b = append(b, c)
+		}
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}
