@@ -1,0 +1,203 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Migration is the running migration that the API steers.
+type Migration interface {
+	Status(ctx context.Context) Status
+	// Verify compares in full; with repair it re-copies rows that differ. Differences that remain are an *Error with code differences, beside the result.
+	Verify(ctx context.Context, table string, repair bool) (VerifyResult, error)
+	// Cutover returns the report, with dryRun the go/no-go report.
+	Cutover(ctx context.Context, dryRun bool) (json.RawMessage, error)
+	Settle(ctx context.Context, step, outcome string) error
+	Rollback(ctx context.Context) (json.RawMessage, error)
+	Pause(ctx context.Context) error
+	Resume(ctx context.Context, table string) error
+	// Report gives the report of an attempt, 0: the newest.
+	Report(ctx context.Context, attempt int64, format string) ([]byte, error)
+	Check(ctx context.Context) (json.RawMessage, error)
+}
+
+// Server serves the API until its context ends.
+type Server struct {
+	migration Migration
+	mux       *http.ServeMux
+}
+
+// NewServer returns the API of a migration.
+func NewServer(m Migration) *Server {
+	s := &Server{migration: m, mux: http.NewServeMux()}
+	s.mux.HandleFunc("GET /v1/status", s.status)
+	s.mux.HandleFunc("GET /v1/report", s.report)
+	s.mux.HandleFunc("GET /v1/check", s.check)
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	s.mux.HandleFunc("GET /readyz", s.ready)
+	s.mux.HandleFunc("POST /v1/{verb}", s.verb)
+	return s
+}
+
+// Request is the body of POST /v1/VERB.
+type Request struct {
+	Table   string `json:"table,omitempty"`
+	Repair  bool   `json:"repair,omitempty"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+	Step    string `json:"step,omitempty"`
+	Outcome string `json:"outcome,omitempty"`
+}
+
+// Run listens on the socket, and on a TCP address when one is given, until ctx ends.
+func (s *Server) Run(ctx context.Context, socket, address string) error {
+	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+		return fmt.Errorf("make the directory of the socket: %w", err)
+	}
+	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
+		c.Close()
+		return fmt.Errorf("socket %s: another process serves this migration; stop it first", socket)
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the stale socket: %w", err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return fmt.Errorf("listen on the socket: %w", err)
+	}
+	if err := os.Chmod(socket, 0o600); err != nil {
+		l.Close()
+		return fmt.Errorf("protect the socket: %w", err)
+	}
+	listeners := []net.Listener{l}
+	if address != "" {
+		t, err := net.Listen("tcp", address)
+		if err != nil {
+			l.Close()
+			return fmt.Errorf("api.listen %s: %w; choose another address, or \"\" for the socket alone", address, err)
+		}
+		listeners = append(listeners, t)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		srv := &http.Server{Handler: sameOrigin(s.mux), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+		g.Go(func() error {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve the API: %w", err)
+			}
+			return nil
+		})
+		g.Go(func() error {
+			<-gctx.Done()
+			end, cancel := context.WithTimeout(context.WithoutCancel(gctx), 3*time.Second)
+			defer cancel()
+			if err := srv.Shutdown(end); err != nil {
+				return srv.Close()
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// sameOrigin refuses what a page of another origin makes a browser send.
+func sameOrigin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if o := r.Header.Get("Origin"); r.Method != http.MethodGet && o != "" && o != "http://"+r.Host {
+			answer(w, nil, &Error{Code: "refused", Message: "a request from another origin", Remedy: "use the command line or the socket"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	answer(w, s.migration.Status(r.Context()), nil)
+}
+
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	st := s.migration.Status(r.Context())
+	if st.State == "failed" || st.State == "pending" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	fmt.Fprintln(w, st.State)
+}
+
+func (s *Server) check(w http.ResponseWriter, r *http.Request) {
+	v, err := s.migration.Check(r.Context())
+	answer(w, v, err)
+}
+
+func (s *Server) report(w http.ResponseWriter, r *http.Request) {
+	attempt, err := strconv.ParseInt(r.URL.Query().Get("attempt"), 10, 64)
+	if err != nil && r.URL.Query().Get("attempt") != "" {
+		answer(w, nil, Fail(ExitUsage, errors.New("attempt is not a number"), ""))
+		return
+	}
+	b, err := s.migration.Report(r.Context(), attempt, r.URL.Query().Get("format"))
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	_, _ = w.Write(b) // the client is gone: nobody to tell
+}
+
+func (s *Server) verb(w http.ResponseWriter, r *http.Request) {
+	var req Request
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&req); err != nil && !errors.Is(err, io.EOF) {
+		answer(w, nil, Fail(ExitUsage, fmt.Errorf("read the request: %w", err), ""))
+		return
+	}
+	// What a verb has begun does not end because its caller goes away.
+	ctx := context.WithoutCancel(r.Context())
+	var v any
+	var err error
+	switch r.PathValue("verb") {
+	case "verify":
+		v, err = s.migration.Verify(r.Context(), req.Table, req.Repair)
+	case "cutover":
+		if req.Step != "" || req.Outcome != "" {
+			err = s.migration.Settle(ctx, req.Step, req.Outcome)
+		} else {
+			v, err = s.migration.Cutover(ctx, req.DryRun)
+		}
+	case "rollback":
+		v, err = s.migration.Rollback(ctx)
+	case "pause":
+		err = s.migration.Pause(ctx)
+	case "resume":
+		err = s.migration.Resume(ctx, req.Table)
+	default:
+		err = Fail(ExitUsage, fmt.Errorf("verb %q is not known, or not built yet", r.PathValue("verb")), "see `crossfade help`")
+	}
+	answer(w, v, err)
+}
+
+// reply is the envelope of every answer but the status.
+type reply struct {
+	Error  *Error `json:"error,omitempty"`
+	Result any    `json:"result,omitempty"`
+}
+
+func answer(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	var body any = v
+	if err != nil {
+		e := asError(err)
+		w.WriteHeader(statuses[e.Code])
+		body = reply{Error: e, Result: v}
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(body) // the client is gone: nobody to tell
+}
