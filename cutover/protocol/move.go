@@ -1,0 +1,117 @@
+package protocol
+
+// Step is a step of the cutover as the report names it.
+type Step string
+
+const (
+	Prepared   Step = "prepared"
+	Converged  Step = "converged"
+	StepArmed  Step = "armed"
+	Paused     Step = "paused"
+	StepFenced Step = "fenced"
+	Drained    Step = "drained"
+	Verified   Step = "verified"
+	Reversible Step = "reversible"
+	StepDecide Step = "decided"
+	Routed     Step = "routed"
+	Soak       Step = "soak"
+	Undo       Step = "aborted" // the steps of an abort
+)
+
+// Outcome of an act.
+type Outcome uint8
+
+const (
+	Done    Outcome = iota
+	Refused         // the statement found its row changed, or the work says no: it changed nothing
+	Failed          // unknown: it may have run, may run later, may never run
+)
+
+// Move says what follows an act.
+type Move struct {
+	Act  Act
+	Step Step
+	// Next acts after Done, Refused and Failed. An act that follows itself is tried again.
+	Next [3]Act
+}
+
+// Moves is the cutover. It starts at [Arm]; an instance that knows nothing starts at [Observe].
+var Moves = []Move{
+	{Arm, StepArmed, [3]Act{Claim, Rest, Quit}},
+	{Claim, StepArmed, [3]Act{Install, Quit, Quit}},
+	{Install, StepArmed, [3]Act{Pause, Quit, Quit}},
+	{Pause, Paused, [3]Act{Hold, Quit, Quit}},
+	{Hold, StepFenced, [3]Act{Fence, Quit, Quit}},
+	{Fence, StepFenced, [3]Act{Prove, Observe, Quit}},
+	{Prove, StepFenced, [3]Act{Drain, Quit, Quit}},
+	{Drain, Drained, [3]Act{Sequences, Quit, Quit}},
+	{Sequences, Verified, [3]Act{Verify, Quit, Quit}},
+	{Verify, Verified, [3]Act{Revoke, Quit, Quit}},
+	{Revoke, Reversible, [3]Act{Begin, Quit, Quit}},
+	{Begin, StepDecide, [3]Act{Open, Quit, Quit}},
+	{Open, StepDecide, [3]Act{Route, Ask, Ask}},
+	{Route, Routed, [3]Act{Decide, Stop, Stop}},
+	{Decide, Routed, [3]Act{Rest, Observe, Stop}},
+
+	{Quit, Undo, [3]Act{Reopen, Observe, Quit}},
+	{Ask, StepDecide, [3]Act{Ask, Ask, Ask}},
+	{Raise, StepDecide, [3]Act{Yield, Ask, Ask}},
+	{Yield, Undo, [3]Act{Reopen, Observe, Observe}},
+	{Reopen, Undo, [3]Act{Resume, Observe, Reopen}},
+	{Resume, Undo, [3]Act{Disarm, Stop, Stop}},
+	{Disarm, Undo, [3]Act{End, Stop, Stop}},
+	{End, Undo, [3]Act{Rest, Observe, End}},
+	{Refence, StepFenced, [3]Act{Route, Observe, Stop}},
+}
+
+// MoveOf returns the row of an act; ok is false for acts that end a run or decide by themselves what follows.
+func MoveOf(a Act) (m Move, ok bool) {
+	for _, m := range Moves {
+		if m.Act == a {
+			return m, true
+		}
+	}
+	return Move{}, false
+}
+
+// Look says what an instance that knows nothing does, given the newest attempt to leave a side.
+func Look(a Attempt) Act {
+	switch a.State {
+	case Armed, Fenced:
+		return Quit
+	case Deciding:
+		return Ask
+	case Aborting:
+		return Reopen
+	case None, Decided, Aborted:
+		return Rest
+	default:
+		return Stop
+	}
+}
+
+// Settle says what follows once an attempt of epoch e is Deciding, given the gate of the side entered: it is open, and the attempt rolls
+// forward; it is closed, and its epoch is raised; it was raised. A gate that never saw the epoch is not the gate that was claimed: somebody
+// restored or exchanged that server, and a person has to look.
+func Settle(g Gate, e int64) Act {
+	switch {
+	case g.Epoch == e && g.Open:
+		return Route
+	case g.Epoch == e:
+		return Raise
+	case g.Epoch > e && !g.Open:
+		return Yield
+	default:
+		return Stop
+	}
+}
+
+// Rediscover says what a failover of the side being left may have undone: the other side stands open under an epoch whose decision this
+// database does not know of. Then it is closed again before anything else, whatever its attempt says.
+func Rediscover(leaving DB, entered Gate) Act {
+	a := leaving.Attempt
+	if !entered.Open || a.Epoch > entered.Epoch || a.Epoch == entered.Epoch && (a.State == Deciding || a.State == Decided) {
+		return Look(a)
+	}
+	return Refence
+}
