@@ -1,0 +1,20 @@
+// Package mysql reads a MySQL server: its rows in ranges of the key, and its changes from the binlog.
+//
+// # Invariants
+//
+//   - A value read by SELECT and the same value read from the binlog are the same bytes. What the server or the account presets (a mode, a limit, a character
+//     set, a time zone) does not change what is read: every session sets all of it.
+//   - A read is opened after the proof that its snapshot sees everything up to a position: WAIT_FOR_EXECUTED_GTID_SET, or without GTID a commit of
+//     our own while binlog_order_commits is ON. A proof that does not come in ten seconds is [capture.ErrNotVisible].
+//   - A read compares the columns that the server sends with the catalog; a table changed since is a [capture.Stop], not a guess.
+//   - Positions are texts that only this package reads. A place inside a transaction counts rows as logged.
+//   - No session waits for a lock longer than a second, and a read whose context ends is killed on the server.
+//
+// # Concurrency
+//
+// A [Source] may be used by several goroutines; a tail by one. Reads take a session from a small pool, so no more than [Config.Readers] run at a time.
+//
+// # Not here
+//
+// When a chunk is read and what is published is decided by package capture. MariaDB is refused.
+package mysql
