@@ -2,7 +2,9 @@ package verify
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"time"
 
 	"github.com/minio/highwayhash"
@@ -30,6 +32,21 @@ func (h *hasher) row(row change.Row) (hash, error) {
 	}
 	return highwayhash.Sum128(h.buf, hashKey), nil
 }
+
+// sum128 adds hashes modulo 2^128: the digest of a set of rows does not depend on their order.
+type sum128 struct{ hi, lo uint64 }
+
+func (s *sum128) add(h hash) {
+	s.plus(sum128{binary.BigEndian.Uint64(h[:8]), binary.BigEndian.Uint64(h[8:])})
+}
+
+func (s *sum128) plus(o sum128) {
+	var carry uint64
+	s.lo, carry = bits.Add64(s.lo, o.lo, 0)
+	s.hi, _ = bits.Add64(s.hi, o.hi, carry)
+}
+
+func (s sum128) String() string { return fmt.Sprintf("%016x%016x", s.hi, s.lo) }
 
 // side is what one side has of the keys that are being compared.
 type side map[string]hash

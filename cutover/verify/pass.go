@@ -2,9 +2,7 @@ package verify
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
-	"math/big"
 	"sync"
 	"time"
 
@@ -71,14 +69,14 @@ type pass struct {
 
 	mu       sync.Mutex
 	state    TableState
-	digest   *big.Int
+	digest   sum128
 	suspects [][]byte
 }
 
 func (v *Verifier) fullTable(ctx context.Context, t *Table) error {
 	name := t.Source.String()
 	v.touched.collect(name)
-	p := &pass{v: v, t: t, digest: new(big.Int)}
+	p := &pass{v: v, t: t}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelChunks)
 	var after change.Row
@@ -111,7 +109,7 @@ func (v *Verifier) fullTable(ctx context.Context, t *Table) error {
 	if err := p.settle(ctx); err != nil {
 		return err
 	}
-	p.state.Digest = hex.EncodeToString(p.digest.FillBytes(make([]byte, 16)))
+	p.state.Digest = p.digest.String()
 	p.state.Position, _ = v.stream.Published()
 	v.set(func(s *State) { s.Tables[name] = p.state })
 	return nil
@@ -123,7 +121,7 @@ func (p *pass) chunk(ctx context.Context, after, upTo change.Row) error {
 	m := t.NewMapper()
 	h := hasher{table: t.Target}
 	source := make(side, v.cfg.ChunkRows)
-	sum := new(big.Int)
+	var sum sum128
 	var inSource, inTarget int64
 	into := h.into(source, &inSource)
 	proof, s := v.stream.Published()
@@ -138,7 +136,7 @@ func (p *pass) chunk(ctx context.Context, after, upTo change.Row) error {
 		return err
 	}
 	for _, x := range source {
-		sum.Add(sum, new(big.Int).SetBytes(x[:]))
+		sum.add(x)
 	}
 	if err := v.settleAt(ctx); err != nil {
 		return err
@@ -183,8 +181,7 @@ func (p *pass) chunk(ctx context.Context, after, upTo change.Row) error {
 	p.state.SourceRows += inSource
 	p.state.TargetRows += inTarget
 	p.suspects = append(p.suspects, suspects...)
-	p.digest.Add(p.digest, sum)
-	p.digest.SetBit(p.digest, 128, 0) // modulo 2^128: a sum of two such numbers is below 2^129
+	p.digest.plus(sum)
 	return nil
 }
 
