@@ -117,6 +117,13 @@ func removeStale(pattern string) error {
 			continue // alive
 		}
 		killIn(dir)
+		data, err := filepath.Glob(filepath.Join(dir, "*", "data"))
+		for _, d := range data {
+			err = errors.Join(err, freeLeftMemory(d))
+		}
+		if err != nil {
+			return errors.Join(err, held.Close())
+		}
 		err = os.RemoveAll(dir)
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTEMPTY) {
 			err = nil // its reaper is at the same work

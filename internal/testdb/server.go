@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -257,15 +256,12 @@ func freeLeftMemory(data string) error {
 	if len(lines) < 7 {
 		return nil // killed before it had any
 	}
-	fields := strings.Fields(lines[6]) // key and id
-	if len(fields) != 2 {
-		return nil
+	var key uint64
+	var id int
+	if _, err := fmt.Sscan(lines[6], &key, &id); err != nil {
+		return nil // killed while writing it
 	}
-	id, err := strconv.Atoi(fields[1])
-	if err != nil {
-		return fmt.Errorf("shared memory id in postmaster.pid: %w", err)
-	}
-	if err := freeSharedMemory(id); err != nil {
+	if err := freeSharedMemory(int32(key), id); err != nil {
 		return fmt.Errorf("free shared memory %d: %w", id, err)
 	}
 	return nil
