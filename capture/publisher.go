@@ -36,6 +36,7 @@ type Published struct {
 	Position string
 	Seq      uint64
 	Time     int64 // commit time on the source of the newest change, microseconds since 1970
+	Flags    change.Flags
 }
 
 // Publisher turns the tail of the source into frames and lets the snapshot publish between them. It is the only writer of the stream.
@@ -66,7 +67,11 @@ type Publisher struct {
 // NewPublisher returns a publisher that goes on at start.
 func NewPublisher(cfg Config, source Source, log Log, newMapper func() Mapper, start Start) *Publisher {
 	p := &Publisher{cfg: cfg, source: source, log: log, newMap: newMapper, stored: map[uint64]bool{}}
-	p.place.Store(&Published{Position: start.Position, Seq: start.Seq, Time: start.Time})
+	at := Published{Position: start.Position, Seq: start.Seq, Time: start.Time}
+	if !start.Inside {
+		at.Flags = change.TxEnd
+	}
+	p.place.Store(&at)
 	p.keyMoves.floor = start.Seq
 	p.boundary.inside = start.Inside
 	return p
@@ -292,7 +297,7 @@ func (t *tailing) flush(ctx context.Context, flags change.Flags) error {
 	if err != nil {
 		return err
 	}
-	t.advance(Published{Position: after, Seq: seq, Time: t.newest})
+	t.advance(Published{Position: after, Seq: seq, Time: t.newest, Flags: flags})
 	return nil
 }
 
@@ -308,7 +313,7 @@ func (t *tailing) control(ctx context.Context, m change.ControlMessage) (uint64,
 	if err != nil {
 		return 0, err
 	}
-	t.advance(Published{Position: after, Seq: seq, Time: t.newest})
+	t.advance(Published{Position: after, Seq: seq, Time: t.newest, Flags: change.TxEnd})
 	return seq, nil
 }
 
@@ -358,6 +363,16 @@ func (p *Publisher) append(ctx context.Context, frames [][]byte) (seq uint64, er
 		}
 	}
 	return seq, nil
+}
+
+// announce publishes a message that does not move the position. The caller has the hold.
+func (p *Publisher) announce(ctx context.Context, m change.ControlMessage) (uint64, error) {
+	at := p.Published()
+	frame, err := change.NewControlAt(m, at.Flags, at.Position, at.Time)
+	if err != nil {
+		return 0, err
+	}
+	return p.append(ctx, [][]byte{frame})
 }
 
 // ShapeKey is the key under which the stream keeps a shape.

@@ -29,17 +29,15 @@ type Frames interface {
 	Next(ctx context.Context) (change.Frame, error)
 }
 
-// Recover reads the frames above the ledger, up to and including last, and adds what they say to what the ledger of the target holds in
-// tables. Frames below the ledger may be purged; frames above it never are, so nothing is missed between the two.
-func Recover(ctx context.Context, tables map[string]Progress, frames Frames, from, last change.Frame) (Start, error) {
+// Recover reads the frames above the ledger up to last, the last frame of the stream, and adds what they say to what the ledger of the target
+// holds in tables. Frames at or below the ledger may be purged; frames above it never are, so nothing is missed between the two. Every
+// frame carries a position, so the last one says where capture goes on.
+func Recover(ctx context.Context, tables map[string]Progress, frames Frames, ledger uint64, last change.Frame) (Start, error) {
 	s := Start{Tables: tables}
 	if s.Tables == nil {
 		s.Tables = map[string]Progress{}
 	}
-	if err := s.see(from); err != nil {
-		return s, err
-	}
-	for s.Seq < last.Seq {
+	for at := ledger; at < last.Seq; {
 		f, err := frames.Next(ctx)
 		if err != nil {
 			return s, fmt.Errorf("read the stream to find the place where capture stopped: %w", err)
@@ -47,30 +45,19 @@ func Recover(ctx context.Context, tables map[string]Progress, frames Frames, fro
 		if err := s.see(f); err != nil {
 			return s, err
 		}
+		at = f.Seq
+	}
+	s.Seq, s.Time, s.Position, s.Inside = last.Seq, last.Time, string(last.Position), last.Flags&change.TxEnd == 0
+	if s.Position == "" {
+		return s, fmt.Errorf("the last frame, %d, carries no position", last.Seq)
 	}
 	return s, nil
 }
 
+// see takes snapshot progress out of a frame.
 func (s *Start) see(f change.Frame) error {
-	s.Seq = max(s.Seq, f.Seq)
-	s.Time = max(s.Time, f.Time)
-	if len(f.Position) > 0 {
-		s.Position = string(f.Position)
-	}
-	switch f.Kind {
-	case 0: // no frame: the ledger is empty
+	if f.Kind != change.Control {
 		return nil
-	case change.Changes:
-		s.Inside = f.Flags&change.TxEnd == 0
-		return nil
-	case change.Part:
-		s.Inside = true
-		return nil
-	case change.Chunk:
-		return nil
-	case change.Control:
-	default:
-		return fmt.Errorf("frame %d: unknown kind %s", f.Seq, f.Kind)
 	}
 	m, err := f.ReadControl()
 	if err != nil {
@@ -82,10 +69,9 @@ func (s *Start) see(f change.Frame) error {
 		t.Next, t.Rows, t.Done = m.Next, m.Rows, m.Done
 	case change.Strict:
 		t.Strict = true
-	case change.Heartbeat, change.Marker, change.Constraints:
-		s.Inside = false
-		return nil
 	case change.Recopied:
+		t.Strict = false
+	case change.Heartbeat, change.Marker, change.Constraints:
 		return nil
 	default:
 		return fmt.Errorf("frame %d: unknown control message %q", f.Seq, m.Type)

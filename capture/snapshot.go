@@ -216,11 +216,7 @@ func (s *Snapshot) publishProgress(ctx context.Context, set []*chunk) error {
 			continue
 		}
 		m := change.ControlMessage{Type: change.Progress, Table: c.table.String(), Next: p.Next, Rows: p.Rows, Done: p.Done}
-		frame, err := change.NewControl(m, "", 0)
-		if err != nil {
-			return err
-		}
-		if _, err := s.pub.append(ctx, [][]byte{frame}); err != nil {
+		if _, err := s.pub.announce(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -274,8 +270,9 @@ func (w *rowWriter) flush(ctx context.Context) (err error) {
 	if w.builder.Len() == 0 {
 		return nil
 	}
-	place := change.Place{Before: w.s.pub.Published().Position}
-	w.seq, err = w.s.pub.publishRows(ctx, &w.builder, change.Chunk, 0, place, &w.meta)
+	at := w.s.pub.Published()
+	place := change.Place{Before: at.Position, After: at.Position, Time: at.Time}
+	w.seq, err = w.s.pub.publishRows(ctx, &w.builder, change.Chunk, at.Flags, place, &w.meta)
 	return err
 }
 

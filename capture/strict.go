@@ -75,11 +75,7 @@ func (s *Snapshot) recopy(ctx context.Context, c *tableCopy, list []Recopy) (seq
 			if err != nil {
 				return err
 			}
-			frame, err := change.NewControl(m, "", 0)
-			if err != nil {
-				return err
-			}
-			if seq, err = s.pub.append(ctx, [][]byte{frame}); err != nil {
+			if seq, err = s.pub.announce(ctx, m); err != nil {
 				return err
 			}
 			w := s.newWriter(c.table, true)

@@ -112,7 +112,7 @@ func (b *Builder) Shapes() []*Table { return b.shapes }
 // Place is where a frame stands in the source's log.
 type Place struct {
 	Before string // the position of the frame published before it: parts that are not the last carry it, so that a restart reads the row again
-	After  string // the position after it; empty: unchanged
+	After  string // the position after it
 	Time   int64  // commit time of its newest change, microseconds since 1970
 }
 

@@ -32,7 +32,7 @@ func (k FrameKind) String() string {
 type Flags uint16
 
 const (
-	// TxEnd: the last change of the frame is the last of its source transaction. A frame without it ends inside a transaction.
+	// TxEnd: behind the frame the stream stands between two source transactions. Behind a frame without it, it may stand inside one.
 	TxEnd Flags = 1 << iota
 	// FirstPart and LastPart: the first and the last piece of a frame that was cut; see [Part].
 	FirstPart
@@ -70,7 +70,7 @@ type Header struct {
 // Frame is a parsed frame. Its slices alias the bytes it was parsed from.
 type Frame struct {
 	Header
-	// Position is the source position after this frame; opaque to all but the source engine. Empty: unchanged.
+	// Position is the source position after this frame; opaque to all but the source engine. Every frame carries one, also those that do not move it.
 	Position []byte
 	Meta     []byte // JSON, see [ControlMessage] and [ChunkMeta]
 	Payload  []byte

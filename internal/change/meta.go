@@ -73,14 +73,19 @@ func (f *Frame) ReadChunkMeta() (ChunkMeta, error) {
 	return m, nil
 }
 
-// NewControl returns an unsealed control frame.
+// NewControl returns an unsealed control frame that stands between two source transactions.
 func NewControl(m ControlMessage, position string, time int64) ([]byte, error) {
+	return NewControlAt(m, TxEnd, position, time)
+}
+
+// NewControlAt returns an unsealed control frame; flags say whether it stands between two source transactions.
+func NewControlAt(m ControlMessage, flags Flags, position string, time int64) ([]byte, error) {
 	meta, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("control message %s: %w", m.Type, err)
 	}
 	b := make([]byte, 0, headerSize+len(position)+len(meta))
-	b = appendHeader(b, Control, TxEnd, time, 0, len(position), len(meta))
+	b = appendHeader(b, Control, flags, time, 0, len(position), len(meta))
 	b = append(b, position...)
 	return append(b, meta...), nil
 }
