@@ -76,15 +76,24 @@ type Entry struct {
 	Instance string
 	IntentAt time.Time
 	DoneAt   time.Time // zero: only the intent
-	Outcome  string    // done, failed, or unknown; empty: only the intent
+	Outcome  string    // see Outcome constants; empty: only the intent
 	Evidence []byte    // JSON
 }
+
+// Outcomes of an entry.
+const (
+	OutcomeDone    = "done"
+	OutcomeFailed  = "failed"
+	OutcomeDropped = "dropped" // unknown for ever; the operator chose to run the step again
+)
 
 // Sequence is a number generator of the side entered.
 type Sequence struct {
 	Name  string `json:"name"`   // schema.sequence on the side entered
 	Table string `json:"table"`  // schema.table on the side being left
-	Last  uint64 `json:"last"`   // last number that the side being left has issued
+	Last  uint64 `json:"last"`   // last number that the side being left has issued; 0: none
+	Max   uint64 `json:"-"`      // largest number the generator can issue
+	Now   uint64 `json:"-"`      // last number it has issued
 	SetTo uint64 `json:"set_to"` // the number set; the next one issued is above it
 }
 
@@ -95,15 +104,18 @@ type Side interface {
 	// Identity of the server: it changes when another server answers under the same address.
 	Identity(ctx context.Context) (string, error)
 	Read(ctx context.Context) (View, error)
+	// Beat commits a change that matters to nobody and says how long that took.
+	Beat(ctx context.Context) (time.Duration, error)
 	// Do runs one statement. False: it found another state than its rule asks for, and changed nothing. An error says that the outcome is
 	// unknown, unless it wraps ErrBusy.
 	Do(ctx context.Context, c Call) (bool, error)
 	// Journal reads the entries of an attempt, all runs, oldest first; epoch 0: of the newest attempt in this journal.
 	Journal(ctx context.Context, epoch int64) ([]Entry, error)
-	// Record writes entries to the journal, all or none. An intent (an entry without DoneAt) must be new; a done entry completes its intent or
-	// stands for both. False: an intent stood there already, an entry was done already, or this is not the time: on the side being left the
-	// attempt must live, on the side entered its gate must be open under the epoch.
+	// Record writes entries to the journal: an intent that stands there stays as it is, and an entry that is done stays done. False, and
+	// nothing written: on the side being left the attempt does not live; on the side entered the gate is not open under the epoch.
 	Record(ctx context.Context, epoch int64, entries []Entry) (bool, error)
+	// Intend writes one intent under the conditions of Record and reports whether this call wrote it.
+	Intend(ctx context.Context, e Entry) (bool, error)
 	// Attempts lists the attempts to leave this side, newest first.
 	Attempts(ctx context.Context) ([]Past, error)
 	// Check proves what the cutover needs of this side, on scratch objects where it must be done to be known.

@@ -1,0 +1,295 @@
+package cutover
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/crossfade-io/crossfade/cutover/protocol"
+)
+
+// Config of a machine.
+type Config struct {
+	Migration string
+	Tables    []Table
+	MaxLag    time.Duration // 0: 5 s
+	MaxPause  time.Duration // 0: 2 s; predicted pause, and how long the fence is tried
+	Timeout   time.Duration // 0: 30 s; from the first effect a client can see to the decision
+	// ArmTimeout is how long installing gate triggers may take; clients see none of it. 0: 5 min.
+	ArmTimeout time.Duration
+	// SequenceMargin is added to the last number issued. 0: 1000.
+	SequenceMargin uint64
+	Switch         []Switch
+	// SourceURL and TargetURL are told to switch steps; without password.
+	SourceURL, TargetURL string
+	// Lossy goes into the report.
+	Lossy []Lossy
+	// Notify is called at every step; it must not block.
+	Notify func(Status)
+	// Failpoint is called before and after every statement, journal write and outside effect, with act:before or act:after. For tests; see
+	// also CROSSFADE_FAILPOINT.
+	Failpoint func(name string) error
+	Logger    *slog.Logger
+}
+
+// Status is where the machine stands.
+type Status struct {
+	Step             string `json:"step"`
+	Epoch            int64  `json:"epoch"`
+	PredictedPauseMS int64  `json:"predicted_pause_ms"`
+}
+
+// Machine runs cutovers of one migration, one at a time.
+type Machine struct {
+	cfg      Config
+	source   Leaver
+	target   Enterer
+	stream   Stream
+	verifier Verifier
+	instance string
+	log      *slog.Logger
+
+	busy chan struct{} // holds one token while somebody acts
+
+	mu     sync.Mutex
+	status Status
+	cancel context.CancelCauseFunc // ends the attempt that runs, before its decision
+}
+
+// New returns a machine. Nothing is read or changed before one of its methods is called.
+func New(cfg Config, source Leaver, target Enterer, stream Stream, verifier Verifier) (*Machine, error) {
+	if cfg.Migration == "" || len(cfg.Tables) == 0 {
+		return nil, errors.New("cutover: no migration or no tables given")
+	}
+	defaults := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	defaults(&cfg.MaxLag, 5*time.Second)
+	defaults(&cfg.MaxPause, 2*time.Second)
+	defaults(&cfg.Timeout, 30*time.Second)
+	defaults(&cfg.ArmTimeout, 5*time.Minute)
+	if cfg.SequenceMargin == 0 {
+		cfg.SequenceMargin = 1000
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	var id [6]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return nil, fmt.Errorf("cutover: instance id: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return &Machine{cfg: cfg, source: source, target: target, stream: stream, verifier: verifier, log: cfg.Logger,
+		instance: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), hex.EncodeToString(id[:])), busy: make(chan struct{}, 1)}, nil
+}
+
+// Setup makes what the cutover keeps in both databases, with the source's gate open and the target's closed, and puts the target's gate
+// triggers on its tables. It is called before the first row is copied and whenever tables were made; again it changes nothing.
+func (m *Machine) Setup(ctx context.Context) error {
+	if err := m.source.Setup(ctx, true); err != nil {
+		return err
+	}
+	if err := m.target.Setup(ctx, false); err != nil {
+		return err
+	}
+	return m.target.Close(ctx)
+}
+
+// State says where the machine stands, from memory.
+func (m *Machine) State() Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.status
+}
+
+func (m *Machine) setState(f func(*Status)) {
+	m.mu.Lock()
+	f(&m.status)
+	s := m.status
+	m.mu.Unlock()
+	if m.cfg.Notify != nil {
+		m.cfg.Notify(s)
+	}
+}
+
+// Cutover moves the writes. It returns once traffic has been moved, or *NoGo, *Aborted or *StepFailed. An attempt that an earlier instance
+// left is settled first; one that is decided goes on where it stopped. Ctx is the life of the process: when it ends before the decision
+// the attempt is aborted, after it the step that runs is finished.
+func (m *Machine) Cutover(ctx context.Context) (Report, error) {
+	select {
+	case m.busy <- struct{}{}:
+	default:
+		f := Finding{"error", "busy", m.cfg.Migration, "a cutover or an abort is running", "wait for it to end"}
+		return m.noGo(GoNoGo{Reasons: []Finding{f}}), &NoGo{Reasons: []Finding{f}}
+	}
+	defer func() { <-m.busy }()
+
+	r := m.newRun(ctx)
+	defer r.close()
+	r.retry = true
+	at, err := r.look(ctx)
+	if err != nil {
+		f := Finding{"error", "unreachable", m.cfg.Migration, err.Error(), "make both databases reachable"}
+		return m.noGo(GoNoGo{Reasons: []Finding{f}}), &NoGo{Reasons: []Finding{f}}
+	}
+	if at != protocol.Rest {
+		if err := r.drive(at); err != nil && !settled(err) {
+			return m.reportOf(ctx, r.epoch), err
+		}
+	}
+	if r.state == protocol.Decided {
+		return m.Report(ctx, r.epoch)
+	}
+
+	c, err := m.check(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	if !c.Go {
+		m.setState(func(s *Status) { s.Step, s.PredictedPauseMS = "", c.PredictedPauseMS })
+		return m.noGo(c.GoNoGo), &NoGo{Reasons: c.Reasons}
+	}
+	r.close()
+	r = m.newRun(ctx)
+	defer r.close()
+	m.mu.Lock()
+	m.cancel = r.giveUp
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		m.cancel = nil
+		m.mu.Unlock()
+	}()
+	err = r.attempt(c)
+	if errors.Is(err, ErrCrash) {
+		return Report{}, err
+	}
+	return m.reportOf(ctx, r.epoch), err
+}
+
+// settled: the abort of an earlier attempt was finished.
+func settled(err error) bool {
+	var a *Aborted
+	return errors.As(err, &a) && a.Settled
+}
+
+var errAsked = errors.New("the operator asked for it")
+
+// Abort gives up the attempt that runs or was left behind. After the decision it returns ErrDecided, without an attempt ErrNothing.
+func (m *Machine) Abort(ctx context.Context) error {
+	m.mu.Lock()
+	cancel := m.cancel
+	m.mu.Unlock()
+	if cancel != nil {
+		cancel(errAsked)
+	}
+	select {
+	case m.busy <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("abort: %w", context.Cause(ctx))
+	}
+	defer func() { <-m.busy }()
+	r := m.newRun(ctx)
+	defer r.close()
+	at, err := r.look(ctx)
+	if err != nil {
+		return err
+	}
+	r.cause = errAsked
+	for at == protocol.Ask {
+		if at, err = r.settle(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case at == protocol.Route || r.state == protocol.Decided:
+		return ErrDecided
+	case at == protocol.Rest && r.state == protocol.Aborted && cancel != nil:
+		return nil
+	case at == protocol.Rest:
+		return ErrNothing
+	}
+	if err := r.drive(at); err != nil && !settled(err) {
+		return err
+	}
+	return nil
+}
+
+// Recover settles what an earlier instance left: it aborts what was not decided and carries forward what was. It is called when the process
+// starts and from time to time while nothing else runs; at rest it changes nothing. It does not run a switch step again that failed.
+func (m *Machine) Recover(ctx context.Context) error {
+	select {
+	case m.busy <- struct{}{}:
+	default:
+		return nil
+	}
+	defer func() { <-m.busy }()
+	r := m.newRun(ctx)
+	defer r.close()
+	at, err := r.look(ctx)
+	if err != nil || at == protocol.Rest {
+		return err
+	}
+	m.log.Warn("an attempt was left unfinished", "migration", m.cfg.Migration, "epoch", r.epoch, "state", r.state.String(), "by", r.record.Instance)
+	r.cause = fmt.Errorf("instance %s ended during it", r.record.Instance)
+	if err := r.drive(at); err != nil && !settled(err) {
+		return err
+	}
+	return nil
+}
+
+// Settle records what became of a switch step whose outcome is unknown: done, or retry, which lets the next Cutover run it again.
+func (m *Machine) Settle(ctx context.Context, step, outcome string) error {
+	switch outcome {
+	case "done":
+		outcome = OutcomeDone
+	case "retry":
+		outcome = OutcomeDropped
+	default:
+		return fmt.Errorf("settle step %s: outcome %q: want done or retry", step, outcome)
+	}
+	select {
+	case m.busy <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("settle step %s: %w", step, context.Cause(ctx))
+	}
+	defer func() { <-m.busy }()
+	r := m.newRun(ctx)
+	defer r.close()
+	if _, err := r.look(ctx); err != nil {
+		return err
+	}
+	entries, err := m.target.Journal(ctx, r.epoch)
+	if err != nil {
+		return fmt.Errorf("settle step %s: %w", step, err)
+	}
+	e, found := lastRun(entries, switchStep(step))
+	if !found || !e.DoneAt.IsZero() {
+		return fmt.Errorf("settle step %s of cutover %d: its outcome is not unknown: %w", step, r.epoch, ErrNothing)
+	}
+	e.DoneAt, e.Outcome = time.Now(), outcome
+	e.Evidence = evidence(settledEvidence{SettledBy: "operator"})
+	ok, err := m.target.Record(ctx, r.epoch, []Entry{e})
+	if err != nil {
+		return fmt.Errorf("settle step %s: %w", step, err)
+	}
+	if !ok {
+		return fmt.Errorf("settle step %s: the target is not open under cutover %d", step, r.epoch)
+	}
+	return nil
+}
+
+type settledEvidence struct {
+	SettledBy string `json:"settled_by"`
+}

@@ -1,0 +1,292 @@
+package cutover
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crossfade-io/crossfade/cutover/protocol"
+)
+
+// order of the steps in a report; switch steps stand before routed.
+var order = []protocol.Step{protocol.Prepared, protocol.Converged, protocol.StepArmed, protocol.Paused, protocol.StepFenced, protocol.Drained,
+	protocol.Verified, protocol.Reversible, protocol.StepDecide, "switch", protocol.Routed, protocol.Soak, protocol.Undo}
+
+func (m *Machine) empty(verdict string) Report {
+	r := Report{Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Tables: []TableResult{}, Sequences: []ReportSequence{}, Guards: []Guard{},
+		Lossy: slices.Clone(m.cfg.Lossy), Differences: []Difference{}, Reasons: []Finding{}, Warnings: []Finding{}}
+	if r.Lossy == nil {
+		r.Lossy = []Lossy{}
+	}
+	return r
+}
+
+// noGo is the report of a cutover that was refused.
+func (m *Machine) noGo(g GoNoGo) Report {
+	r := m.empty(VerdictNoGo)
+	r.Reasons, r.Warnings, r.PredictedPauseMS = g.Reasons, append(r.Warnings, g.Warnings...), g.PredictedPauseMS
+	msg := (&NoGo{Reasons: g.Reasons}).Error()
+	r.Error = &msg
+	return r
+}
+
+// reportOf is Report where an error of reading it must not hide the outcome of the attempt.
+func (m *Machine) reportOf(ctx context.Context, epoch int64) Report {
+	ctx = context.WithoutCancel(ctx)
+	r, err := m.Report(ctx, epoch)
+	if err != nil {
+		m.log.Error("read the report", "migration", m.cfg.Migration, "epoch", epoch, "error", err)
+	}
+	return r
+}
+
+// Report reads the evidence of an attempt from the journals; 0 is the newest. Either database suffices after the decision.
+func (m *Machine) Report(ctx context.Context, attempt int64) (Report, error) {
+	rep := m.empty(VerdictRunning)
+	past, srcErr := m.source.Attempts(ctx)
+	var entries []Entry
+	found := false
+	for _, p := range past {
+		if attempt == 0 || p.Epoch == attempt {
+			attempt, found = p.Epoch, true
+			rep.setVerdict(p)
+			if entries, srcErr = m.source.Journal(ctx, attempt); srcErr != nil {
+				break
+			}
+			break
+		}
+	}
+	other, dstErr := m.target.Journal(ctx, attempt)
+	switch {
+	case srcErr != nil && dstErr != nil:
+		return rep, fmt.Errorf("read the report of cutover %d: %w; %w", attempt, srcErr, dstErr)
+	case srcErr == nil && !found && attempt == 0:
+		return rep, fmt.Errorf("report of migration %s: no cutover was tried: %w", m.cfg.Migration, ErrNothing)
+	case srcErr == nil && !found:
+		return rep, fmt.Errorf("report of migration %s: there was no cutover %d: %w", m.cfg.Migration, attempt, ErrNothing)
+	}
+	entries = merge(entries, other)
+	if len(entries) > 0 {
+		attempt = entries[0].Epoch
+	}
+	rep.Attempt = attempt
+	if srcErr != nil || dstErr != nil {
+		rep.Warnings = append(rep.Warnings, Finding{"warning", "unreachable", m.cfg.Migration, fmt.Sprintf("one database did not answer: %v%v", orEmpty(srcErr), orEmpty(dstErr)), "the report may lack its part"})
+	}
+	for _, e := range entries {
+		if err := rep.add(e); err != nil {
+			return rep, fmt.Errorf("report of cutover %d, step %s: %w", attempt, e.Step, err)
+		}
+	}
+	return rep, nil
+}
+
+func orEmpty(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func (r *Report) setVerdict(p Past) {
+	switch p.State {
+	case protocol.Decided:
+		r.Verdict = VerdictCompleted
+	case protocol.Aborting, protocol.Aborted:
+		r.Verdict = VerdictAborted
+		if p.Reason != "" {
+			r.Error = &p.Reason
+		}
+	case protocol.None, protocol.Armed, protocol.Fenced, protocol.Deciding:
+	}
+}
+
+// merge puts two journals of one attempt together: of a step that both know, the one that is done.
+func merge(a, b []Entry) []Entry {
+	out := slices.Clone(a)
+	for _, e := range b {
+		i := slices.IndexFunc(out, func(o Entry) bool { return o.Step == e.Step && o.Run == e.Run })
+		switch {
+		case i < 0:
+			out = append(out, e)
+		case out[i].DoneAt.IsZero() || out[i].Outcome == OutcomeFailed && e.Outcome == OutcomeDone:
+			out[i] = e
+		}
+	}
+	place := func(e Entry) int {
+		if strings.HasPrefix(e.Step, "switch:") {
+			return slices.Index(order, "switch")
+		}
+		return slices.Index(order, protocol.Step(e.Step))
+	}
+	slices.SortStableFunc(out, func(x, y Entry) int {
+		return cmp.Or(cmp.Compare(place(x), place(y)), x.IntentAt.Compare(y.IntentAt), cmp.Compare(x.Run, y.Run))
+	})
+	return out
+}
+
+// add takes one entry into the report.
+func (r *Report) add(e Entry) error {
+	s := ReportStep{Name: e.Step, StartedAt: e.IntentAt.UTC(), Outcome: e.Outcome, Evidence: json.RawMessage(e.Evidence)}
+	if len(s.Evidence) == 0 {
+		s.Evidence = json.RawMessage("{}")
+	}
+	if e.DoneAt.IsZero() {
+		s.Outcome = VerdictRunning
+	} else {
+		s.TookMS = e.DoneAt.Sub(e.IntentAt).Milliseconds()
+	}
+	r.Steps = append(r.Steps, s)
+	read := func(v any) error {
+		if len(e.Evidence) == 0 {
+			return nil
+		}
+		return json.Unmarshal(e.Evidence, v)
+	}
+	verification := func(v Verification) {
+		r.Tables = append(r.Tables, v.Tables...)
+		r.Differences = append(r.Differences, v.Differences...)
+	}
+	if e.Outcome == OutcomeFailed {
+		var f failure
+		if err := read(&f); err != nil {
+			return err
+		}
+		if f.Found != nil {
+			verification(*f.Found)
+		}
+		if r.Error == nil && f.Error != "" {
+			r.Error = &f.Error
+		}
+		return nil
+	}
+	if e.Outcome != OutcomeDone {
+		return nil
+	}
+	switch protocol.Step(e.Step) {
+	case protocol.Prepared:
+		var v preparedEvidence
+		if err := read(&v); err != nil {
+			return err
+		}
+		r.PredictedPauseMS, r.Warnings = v.PredictedPauseMS, append(r.Warnings, v.Warnings...)
+	case protocol.Verified:
+		var v verifiedEvidence
+		if err := read(&v); err != nil {
+			return err
+		}
+		verification(v.Verification)
+		for _, s := range v.Sequences {
+			if s.SetTo > 0 {
+				r.Sequences = append(r.Sequences, ReportSequence{s.Name, s.SetTo})
+			}
+		}
+	case protocol.StepDecide:
+		var v decidedEvidence
+		if err := read(&v); err != nil {
+			return err
+		}
+		r.WritePauseMS = v.WritePauseMS
+		if r.WritePauseMS == 0 { // whoever decided is gone: by the clocks of the journal
+			r.WritePauseMS = r.since(protocol.StepFenced, e)
+		}
+	case protocol.Routed:
+		var v routedEvidence
+		if err := read(&v); err != nil {
+			return err
+		}
+		r.ClientPauseMS, r.Error = v.ClientPauseMS, nil
+		if r.ClientPauseMS == 0 {
+			r.ClientPauseMS = r.since(protocol.StepFenced, e)
+		}
+		r.Verdict = VerdictCompleted
+	case protocol.Undo:
+		var v abortedEvidence
+		if err := read(&v); err != nil {
+			return err
+		}
+		r.WritePauseMS, r.ClientPauseMS = v.WritePauseMS, v.WritePauseMS
+		r.Error = &v.Reason
+	default: // steps whose evidence stands for itself
+	}
+	return nil
+}
+
+// since is the time from the start of a step in the report to the end of an entry.
+func (r *Report) since(step protocol.Step, e Entry) int64 {
+	for _, s := range r.Steps {
+		if s.Name == string(step) {
+			return e.DoneAt.Sub(s.StartedAt).Milliseconds()
+		}
+	}
+	return 0
+}
+
+// Markdown renders the report for people.
+func (r *Report) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Cutover of %s\n\n", r.Migration)
+	fmt.Fprintf(&b, "Verdict: **%s**", r.Verdict)
+	if r.Attempt > 0 {
+		fmt.Fprintf(&b, " (attempt %d)", r.Attempt)
+	}
+	b.WriteString("\n\n")
+	if r.Error != nil {
+		fmt.Fprintf(&b, "Why: %s\n\n", *r.Error)
+	}
+	fmt.Fprintf(&b, "| | ms |\n|---|---:|\n| write pause | %d |\n| client pause | %d |\n| predicted pause | %d |\n", r.WritePauseMS, r.ClientPauseMS, r.PredictedPauseMS)
+	for _, l := range []struct {
+		title string
+		all   []Finding
+	}{{"Reasons", r.Reasons}, {"Warnings", r.Warnings}} {
+		if len(l.all) > 0 {
+			fmt.Fprintf(&b, "\n## %s\n\n", l.title)
+			for _, f := range l.all {
+				fmt.Fprintf(&b, "- `%s` %s: %s. %s\n", f.Code, f.Object, f.Reason, f.Remedy)
+			}
+		}
+	}
+	if len(r.Steps) > 0 {
+		b.WriteString("\n## Steps\n\n| step | started | took ms | outcome | evidence |\n|---|---|---:|---|---|\n")
+		for _, s := range r.Steps {
+			fmt.Fprintf(&b, "| %s | %s | %d | %s | `%s` |\n", s.Name, s.StartedAt.Format("2006-01-02 15:04:05.000"), s.TookMS, s.Outcome, cell(string(s.Evidence)))
+		}
+	}
+	if len(r.Tables) > 0 {
+		b.WriteString("\n## Tables\n\n| source | target | source rows | target rows | differences | digest |\n|---|---|---:|---:|---:|---|\n")
+		for _, t := range r.Tables {
+			fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %s |\n", cell(t.Source), cell(t.Target), t.SourceRows, t.TargetRows, t.Differences, t.Digest)
+		}
+	}
+	if len(r.Differences) > 0 {
+		b.WriteString("\n## Differences\n\n| table | key | column | source | target |\n|---|---|---|---|---|\n")
+		for _, d := range r.Differences {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(d.Table), cell(d.Key), cell(d.Column), cell(d.Source), cell(d.Target))
+		}
+	}
+	if len(r.Sequences) > 0 {
+		b.WriteString("\n## Sequences\n\n| name | set to |\n|---|---:|\n")
+		for _, s := range r.Sequences {
+			fmt.Fprintf(&b, "| %s | %d |\n", cell(s.Name), s.SetTo)
+		}
+	}
+	if len(r.Lossy) > 0 {
+		b.WriteString("\n## Values altered by rule\n\n| table | column | rule | rows |\n|---|---|---|---:|\n")
+		for _, l := range r.Lossy {
+			fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", cell(l.Table), cell(l.Column), cell(l.Rule), l.Rows)
+		}
+	}
+	return b.String()
+}
+
+// cell makes a value safe inside a table cell.
+func cell(s string) string {
+	s = strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "`", "'").Replace(s)
+	if len(s) > 400 {
+		s = s[:400] + "..."
+	}
+	return s
+}
