@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -105,9 +104,7 @@ func fetchMySQL(ctx context.Context, dir string) error {
 	}
 	slices.Sort(names)
 	server := names[len(names)-1]
-	client := strings.Replace(server, "server", "client", 1)
-
-	out, err = apt.run(ctx, "apt-get", "install", "--simulate", "--no-install-recommends", server, client)
+	out, err = apt.run(ctx, "apt-get", "install", "--simulate", "--no-install-recommends", server)
 	if err != nil {
 		return fmt.Errorf("resolve the dependencies of %s: %w", server, err)
 	}
@@ -115,7 +112,7 @@ func fetchMySQL(ctx context.Context, dir string) error {
 	for line := range strings.Lines(out) {
 		f := strings.Fields(line)
 		if len(f) < 2 || f[0] != "Inst" || strings.Contains(f[1], "perl") {
-			continue // Perl is for client scripts that nobody here calls
+			continue // for scripts that nobody here calls
 		}
 		packages = append(packages, f[1])
 	}
@@ -139,7 +136,12 @@ func fetchMySQL(ctx context.Context, dir string) error {
 	if mysqld := filepath.Join(dir, "root/usr/sbin/mysqld"); !exists(mysqld) {
 		return fmt.Errorf("%s has no usr/sbin/mysqld", server)
 	}
-	return errors.Join(os.RemoveAll(debs), os.RemoveAll(filepath.Join(dir, "apt")))
+	for _, unused := range []string{"debs", "apt", "root/usr/bin", "root/usr/share/doc", "root/usr/share/man"} {
+		if err := os.RemoveAll(filepath.Join(dir, unused)); err != nil {
+			return fmt.Errorf("remove what a server does not need: %w", err)
+		}
+	}
+	return nil
 }
 
 // privateApt is apt on lists, cache and status of its own: it needs no root and leaves the machine's state alone. The
