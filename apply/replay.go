@@ -1,0 +1,391 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/crossfade-io/crossfade/internal/change"
+)
+
+// ask is a request to the dispatcher.
+type ask struct {
+	source string
+	done   chan error
+}
+
+// ErrNotHeld is returned by a replay of a table that goes on already.
+var ErrNotHeld = errors.New("the table is not held")
+
+// StillHeld is returned by a replay that came upon a row that the target still refuses.
+type StillHeld struct {
+	Source, Key, Reason string
+	Seq                 uint64
+}
+
+func (e *StillHeld) Error() string {
+	return fmt.Sprintf("replay %s: row %s in frame %d is still refused: %s", e.Source, e.Key, e.Seq, e.Reason)
+}
+
+// Replay applies what a held table has missed, and lets it go on. All lanes wait meanwhile. Its progress is durable: after a crash, or when
+// another row is refused, the table is held from there on.
+func (a *Applier) Replay(ctx context.Context, source string) error {
+	q := ask{source: source, done: make(chan error, 1)}
+	for {
+		a.state.mu.Lock()
+		running, changed := a.state.running, a.state.changed
+		a.state.mu.Unlock()
+		if !running {
+			return fmt.Errorf("replay %s: applying is stopped", source)
+		}
+		select {
+		case a.asks <- q:
+		case <-changed:
+			continue
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		break
+	}
+	select {
+	case err := <-q.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// replay serves an ask. Fatal is an error that ends the run.
+func (r *run) replay(ctx, work context.Context, source string) (result, fatal error) {
+	t := r.tables[source]
+	if t == nil {
+		return fmt.Errorf("replay %s: the migration has no such table", source), nil
+	}
+	fatal = r.atBarrier(ctx, func() error {
+		p := &replay{run: r, table: t}
+		result = p.all(ctx, work)
+		if errors.Is(result, ErrRevoked) {
+			return result
+		}
+		return nil
+	})
+	if fatal != nil && result == nil {
+		result = fatal
+	}
+	return result, fatal
+}
+
+// replay is one pass over the frames that a table has missed.
+type replay struct {
+	run   *run
+	table *Table
+	batch batch
+	units []unit
+	items int
+	bytes int64
+}
+
+func (p *replay) all(ctx, work context.Context) error {
+	r, t := p.run, p.table
+	from := ^uint64(0)
+	for _, l := range r.lanes {
+		if at, ok := l.held[t]; ok {
+			from = min(from, at)
+		}
+	}
+	if from == ^uint64(0) {
+		return ErrNotHeld
+	}
+	if from <= r.place.Seq {
+		if err := p.read(ctx, work, from); err != nil {
+			return err
+		}
+	}
+	tx := r.tx(r.place)
+	for _, l := range r.lanes {
+		if _, ok := l.held[t]; ok {
+			tx.Release = append(tx.Release, Held{Lane: l.n, Source: t.Setup.Source})
+		}
+	}
+	if err := r.commit(work, &tx); err != nil {
+		return err
+	}
+	for _, l := range r.lanes {
+		delete(l.held, t)
+	}
+	return nil
+}
+
+func (p *replay) read(ctx, work context.Context, from uint64) error {
+	r := p.run
+	reader, err := r.a.log.Read(ctx, from-1, 0)
+	if err != nil {
+		return fmt.Errorf("replay %s from frame %d: %w", p.table.Setup.Source, from, err)
+	}
+	defer reader.Close()
+	assemble := change.Assembler{Limit: r.a.opts.MaxRow}
+	first := from
+	stop := func(err error) error { // a row that cannot be mapped still
+		var row *rowFailure
+		if errors.As(err, &row) {
+			if err := p.flush(work); err != nil {
+				return err
+			}
+			return p.holdAgain(work, row)
+		}
+		return err
+	}
+	for first <= r.place.Seq {
+		f, err := reader.Next(ctx)
+		if err != nil {
+			return fmt.Errorf("replay %s from frame %d: %w", p.table.Setup.Source, first, err)
+		}
+		whole, ok, err := assemble.Add(f)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := p.frame(work, &whole, first); err != nil {
+			return stop(err)
+		}
+		first = whole.Seq + 1
+		if p.items >= maxBatchItems || p.bytes >= maxBatchBytes {
+			if err := p.flush(work); err != nil {
+				return err
+			}
+		}
+	}
+	return p.flush(work)
+}
+
+// frame takes what a frame holds of the table. First is the frame's first message.
+func (p *replay) frame(work context.Context, f *change.Frame, first uint64) error {
+	r, t := p.run, p.table
+	switch f.Kind {
+	case change.Changes, change.Chunk:
+		all, err := r.decode(f)
+		if err != nil {
+			return err
+		}
+		fr, err := p.pick(all, f.Seq, first)
+		if err != nil {
+			return err
+		}
+		if f.Kind == change.Chunk && len(fr.changes) > 0 {
+			if err := p.lenient(work); err != nil {
+				return err
+			}
+		}
+		return p.add(fr, f, first)
+	case change.Control:
+	default:
+		return fmt.Errorf("frame %d: cannot apply a %s frame: run the version that wrote it", f.Seq, f.Kind)
+	}
+	m, err := f.ReadControl()
+	if err != nil || m.Table != t.Setup.Source {
+		return err
+	}
+	switch m.Type {
+	case change.Recopied:
+		if err := p.lenient(work); err != nil {
+			return err
+		}
+		fr, err := r.recopiedFrame(t, &m, f.Seq)
+		if err != nil {
+			return err
+		}
+		u := unit{frame: fr, seq: first, place: Place{Seq: f.Seq}}
+		for _, o := range r.routes {
+			if p.misses(o.lane, first) {
+				u.items = append(u.items, o.item)
+			}
+		}
+		p.push(u)
+		return nil
+	case change.Strict:
+		if err := p.flush(work); err != nil {
+			return err
+		}
+		if err := r.makeStrict(work, t); err != nil {
+			return err
+		}
+		tx := p.tx(f.Seq)
+		tx.States = []StateChange{strictState(t, m.Shape, f.Seq)}
+		if err := p.commit(work, &tx); err != nil {
+			return err
+		}
+		t.becomeStrict()
+		r.a.notify(Event{Kind: EventStrict, Table: t.Setup.Source, Seq: f.Seq})
+		return nil
+	default: // progress, markers and heartbeats were never held
+		return nil
+	}
+}
+
+// misses reports whether a lane has not applied the table's part of a frame.
+func (p *replay) misses(lane int, first uint64) bool {
+	from, ok := p.run.lanes[lane].held[p.table]
+	return ok && from <= first
+}
+
+func (p *replay) lenient(work context.Context) error {
+	t := p.table
+	if !t.Strict || t.Setup.Filtered {
+		return nil
+	}
+	if err := p.flush(work); err != nil {
+		return err
+	}
+	tx := p.run.tx(p.run.place)
+	tx.States = []StateChange{{Source: t.Setup.Source, OneLane: t.OneLane, Seq: p.run.place.Seq}}
+	if err := p.run.commit(work, &tx); err != nil {
+		return err
+	}
+	t.Strict = false
+	return nil
+}
+
+// pick returns a frame of the table's changes only, with rows that can be mapped now in the place of those that could not.
+func (p *replay) pick(all *frame, seq, first uint64) (*frame, error) {
+	fr := &frame{pool: p.run.pool}
+	for i := range all.changes {
+		c, s := &all.changes[i], all.shapes[i]
+		if s.table != p.table {
+			continue
+		}
+		if c.Op != change.Refused {
+			fr.changes, fr.shapes = append(fr.changes, *c), append(fr.shapes, s)
+			continue
+		}
+		if p.run.a.opts.Remap == nil {
+			return nil, p.stuck(seq, first, c, c.Err)
+		}
+		again, err := p.run.a.opts.Remap(c)
+		if err != nil {
+			return nil, p.stuck(seq, first, c, err.Error())
+		}
+		for j := range again {
+			n := &again[j]
+			if n.Op == change.Refused {
+				return nil, p.stuck(seq, first, c, n.Err)
+			}
+			s := p.run.known[n.Table]
+			if s == nil {
+				if s, err = p.run.learn(n.Table.ID(), n.Table); err != nil {
+					return nil, err
+				}
+			}
+			if s.table != p.table {
+				return nil, fmt.Errorf("frame %d: a row of %s was mapped to %s", seq, p.table.Setup.Source, n.Table)
+			}
+			if err := canonical(n, s); err != nil {
+				return nil, err
+			}
+			fr.changes, fr.shapes = append(fr.changes, *n), append(fr.shapes, s)
+		}
+	}
+	return fr, nil
+}
+
+func (p *replay) stuck(seq, first uint64, c *change.Change, reason string) error {
+	return &rowFailure{table: p.table, seq: first, key: c.Table.KeyString(c.KeyRow()), reason: reason}
+}
+
+func (p *replay) add(fr *frame, f *change.Frame, first uint64) error {
+	u := unit{frame: fr, seq: first, place: Place{Seq: f.Seq}, size: int64(len(f.Payload))}
+	for i := range fr.changes {
+		routes, err := p.run.route(p.run.routes[:0], i, &fr.changes[i], fr.shapes[i])
+		if errors.Is(err, errBarrier) { // all lanes hold the table from here, or from before
+			u.items = append(u.items, item{index: int32(i), part: rekey})
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, o := range routes {
+			if p.misses(o.lane, first) {
+				u.items = append(u.items, o.item)
+			}
+		}
+		p.run.routes = routes[:0]
+	}
+	p.push(u)
+	return nil
+}
+
+func (p *replay) push(u unit) {
+	p.units = append(p.units, u)
+	p.items += len(u.items)
+	p.bytes += u.size
+}
+
+// flush applies what was collected, and moves the table's hold behind it.
+func (p *replay) flush(work context.Context) error {
+	if len(p.units) == 0 {
+		return nil
+	}
+	r := p.run
+	err := climb(p.units, func(units []unit, single bool) error {
+		p.batch.reset(AllLanes)
+		for i := range units {
+			if err := p.batch.unit(&units[i], single, nil); err != nil {
+				return err
+			}
+		}
+		p.batch.finish()
+		tx := p.tx(units[len(units)-1].place.Seq)
+		b := &p.batch.tx
+		tx.Steps, tx.Counts, tx.Recopy, tx.Recopied, tx.Single = b.Steps, b.Counts, b.Recopy, b.Recopied, single
+		err := p.commit(work, &tx)
+		if single {
+			err = blame(r, &tx, units[0].seq, err)
+		}
+		return err
+	})
+	p.units, p.items, p.bytes = p.units[:0], 0, 0
+	var row *rowFailure
+	if !errors.As(err, &row) {
+		return err
+	}
+	return p.holdAgain(work, row)
+}
+
+// tx returns a transaction that moves the holds of the table behind frame seq.
+func (p *replay) tx(seq uint64) Tx {
+	tx := p.run.tx(p.run.place)
+	for _, l := range p.run.lanes {
+		if from, ok := l.held[p.table]; ok && from <= seq {
+			tx.Hold = append(tx.Hold, newHeld(l.n, p.table, seq+1, "", "its replay is not finished"))
+		}
+	}
+	return tx
+}
+
+func (p *replay) commit(work context.Context, tx *Tx) error {
+	if err := p.run.commit(work, tx); err != nil {
+		return err
+	}
+	for _, h := range tx.Hold {
+		p.run.lanes[h.Lane].held[p.table] = h.From
+	}
+	return nil
+}
+
+// holdAgain notes the row at which the replay has stopped.
+func (p *replay) holdAgain(work context.Context, row *rowFailure) error {
+	tx := p.run.tx(p.run.place)
+	for _, l := range p.run.lanes {
+		if from, ok := l.held[p.table]; ok {
+			tx.Hold = append(tx.Hold, newHeld(l.n, p.table, max(from, row.seq), row.key, row.reason))
+		}
+	}
+	if err := p.commit(work, &tx); err != nil {
+		return err
+	}
+	if row.violation != nil {
+		return row.violation
+	}
+	return &StillHeld{Source: p.table.Setup.Source, Key: row.key, Reason: row.reason, Seq: row.seq}
+}
