@@ -5,12 +5,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // ParsePG reads a value of column col from text as PostgreSQL prints it under TimeZone UTC, DateStyle ISO, IntervalStyle postgres,
-// bytea_output hex and extra_float_digits 1: the settings of every session of ours. A nil text is NULL. The value may alias text.
+// bytea_output hex and extra_float_digits 1: the settings of every session of ours. A nil text is NULL. The value may alias text. It has the
+// form in which the value was written: a timestamp(3) has three digits after the second, an interval none that are zeros at the end.
 func ParsePG(col change.Column, text []byte) (change.Value, error) {
 	if text == nil {
 		return change.Value{Kind: change.Null}, nil
@@ -77,13 +79,13 @@ func parse(col change.Column, b []byte) (change.Value, error) {
 		if !momentText(b) {
 			return change.Value{}, fmt.Errorf("%q is not a timestamp in ISO style", b)
 		}
-		return of(change.DateTime, b)
+		return of(change.DateTime, fullFraction(col.Type, b))
 	case timestamptz:
 		b, err := dropUTC(b)
 		if err != nil {
 			return change.Value{}, err
 		}
-		return of(change.Timestamp, b)
+		return of(change.Timestamp, fullFraction(col.Type, b))
 	case interval:
 		return parseInterval(b)
 	case bits:
@@ -142,6 +144,30 @@ func momentText(b []byte) bool {
 	}
 	frac := clock[8:]
 	return len(frac) == 0 || frac[0] == '.' && len(frac) > 1 && digits(frac[1:])
+}
+
+// fullFraction gives a moment as many digits after the second as its type has: PostgreSQL leaves zeros out at the end, and the same moment has to be
+// the same bytes when it is part of a key.
+func fullFraction(typ string, b []byte) []byte {
+	i := strings.IndexByte(typ, '(')
+	if i < 0 || i+2 >= len(typ) || typ[i+2] != ')' || infinite(b) || bytes.HasSuffix(b, bc) {
+		return b
+	}
+	want, have := int(typ[i+1]-'0'), 0
+	if p := bytes.IndexByte(b, '.'); p >= 0 {
+		have = len(b) - p - 1
+	}
+	if have >= want {
+		return b
+	}
+	out := make([]byte, 0, len(b)+1+want)
+	if out = append(out, b...); have == 0 {
+		out = append(out, '.')
+	}
+	for ; have < want; have++ {
+		out = append(out, '0')
+	}
+	return out
 }
 
 // dropUTC takes the zone off a timestamptz. Another zone than UTC means that the session is not set up, and values would shift.
