@@ -66,8 +66,17 @@ type writer struct {
 
 func newWriter(l *Log) *writer {
 	return &writer{
-		l: l, subject: l.cfg.frameSubject(l.id), inbox: nats.NewInbox(),
+		l: l, inbox: nats.NewInbox(),
 		live: true, header: nats.Header{}, kick: make(chan struct{}, 1), room: make(chan struct{}, 1),
+	}
+}
+
+// lost is called when the connection is lost.
+func (w *writer) lost() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.head < len(w.queue) {
+		w.stall(errLost)
 	}
 }
 
@@ -89,19 +98,23 @@ func (w *writer) prime(ctx context.Context) error {
 	return nil
 }
 
-func (w *writer) start() error {
-	var err error
-	if w.sub, err = w.l.nc.Subscribe(w.inbox+".*", w.reply); err != nil {
+func (w *writer) start(ctx context.Context) error {
+	w.subject = w.l.cfg.frameSubject(w.l.id)
+	err := w.prime(ctx)
+	if err != nil {
+		return err
+	}
+	if w.sub, err = w.l.link.nc.Subscribe(w.inbox+".*", w.reply); err != nil {
 		return fmt.Errorf("open stream at %s: subscribe to acknowledgements: %w", w.l.cfg.where(), err)
 	}
 	if err := w.sub.SetPendingLimits(-1, -1); err != nil {
 		return fmt.Errorf("open stream at %s: subscribe to acknowledgements: %w", w.l.cfg.where(), err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	run, cancel := context.WithCancel(context.Background())
 	w.cancel, w.done = cancel, make(chan struct{})
 	go func() {
 		defer close(w.done)
-		w.run(ctx)
+		w.run(run)
 	}()
 	return nil
 }
@@ -129,8 +142,12 @@ func final(err error) bool {
 // about the frame's size, is final.
 func (l *Log) Append(ctx context.Context, frame []byte) (uint64, error) {
 	w := l.w
-	if limit := l.nc.MaxPayload() - payloadSlack; int64(len(frame)) > limit {
+	if limit := l.link.nc.MaxPayload() - payloadSlack; int64(len(frame)) > limit {
 		return 0, fmt.Errorf("append frame: it has %d bytes, the stream takes %d: cut it into parts", len(frame), limit)
+	}
+	// The last frame always stays, so a larger one could wait for room for ever.
+	if int64(len(frame))+payloadSlack > l.maxBytes/2 {
+		return 0, fmt.Errorf("append frame: it has %d bytes, more than half of the stream's max_bytes (%d): raise stream.max_bytes", len(frame), l.maxBytes)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -227,7 +244,11 @@ func (w *writer) message(s *sent, reply string) *nats.Msg {
 }
 
 func (w *writer) send(s *sent) error {
-	return w.l.nc.PublishMsg(w.message(s, w.inbox+"."+strconv.FormatUint(w.round, 36)+"_"+strconv.FormatUint(s.seq, 36)))
+	err := w.l.link.nc.PublishMsg(w.message(s, w.inbox+"."+strconv.FormatUint(w.round, 36)+"_"+strconv.FormatUint(s.seq, 36)))
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return errLost
+	}
+	return err
 }
 
 // stall stops sending and wants the stream settled. What is in flight may arrive or not.

@@ -29,6 +29,8 @@ type Config struct {
 	Keep time.Duration
 	// InFlight bounds the bytes that are sent and not yet acknowledged; 0 is 24 MiB.
 	InFlight int64
+
+	ackTimeout time.Duration // tests shorten it
 }
 
 const (

@@ -36,7 +36,7 @@ func (l *Log) prepareFacts(ctx context.Context, empty bool) error {
 		if !empty {
 			return fmt.Errorf("open stream at %s: %w: stream %s is missing, the frames cannot be read without it: run cleanup and take a new snapshot", l.cfg.where(), ErrForeign, name)
 		}
-		s, err := l.js.CreateStream(ctx, l.cfg.factsConfig(l.id))
+		s, err := l.link.js.CreateStream(ctx, l.cfg.factsConfig(l.id))
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return fmt.Errorf("create stream %s at %s: %w", name, l.cfg.where(), err)
 		}
@@ -102,8 +102,8 @@ func (l *Log) Put(ctx context.Context, key string, data []byte) error {
 	}
 	l.facts.mu.Lock()
 	defer l.facts.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
-	defer cancel()
+	ctx, end := l.link.call(ctx, 2*apiTimeout)
+	defer end()
 	rev, ok := l.facts.seen[key]
 	if !ok {
 		_, r, err := l.fact(ctx, key)
@@ -113,7 +113,7 @@ func (l *Log) Put(ctx context.Context, key string, data []byte) error {
 		rev = r
 	}
 	m := &nats.Msg{Subject: l.cfg.factSubject(l.id, token(key)), Data: data, Header: nats.Header{sumHeader: {factSum(data)}}}
-	a, err := l.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(rev))
+	a, err := l.link.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(rev))
 	if err == nil {
 		l.facts.seen[key] = a.Sequence
 		return nil
@@ -135,8 +135,8 @@ func (l *Log) Put(ctx context.Context, key string, data []byte) error {
 func (l *Log) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	l.facts.mu.Lock()
 	defer l.facts.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
+	ctx, end := l.link.call(ctx, apiTimeout)
+	defer end()
 	data, rev, err := l.fact(ctx, key)
 	if err != nil {
 		return nil, false, fmt.Errorf("get fact %q: %w", key, err)
@@ -151,7 +151,7 @@ func factSum(data []byte) string {
 
 // fact reads a key and its revision; 0: there is none.
 func (l *Log) fact(ctx context.Context, key string) ([]byte, uint64, error) {
-	s, err := l.js.Stream(ctx, l.cfg.factStream())
+	s, err := l.link.js.Stream(ctx, l.cfg.factStream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, 0, fmt.Errorf("%w: stream %s was deleted: %s", ErrForeign, l.cfg.factStream(), remedyRestore)
 	}
@@ -173,10 +173,10 @@ func (l *Log) fact(ctx context.Context, key string) ([]byte, uint64, error) {
 
 // Keys lists the keys of facts that begin with prefix, sorted.
 func (l *Log) Keys(ctx context.Context, prefix string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
+	ctx, end := l.link.call(ctx, apiTimeout)
+	defer end()
 	all := l.cfg.factSubject(l.id, "*")
-	s, err := l.js.Stream(ctx, l.cfg.factStream())
+	s, err := l.link.js.Stream(ctx, l.cfg.factStream())
 	if err != nil {
 		return nil, fmt.Errorf("list facts: %w", err)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/crossfade-io/crossfade/internal/change"
@@ -25,13 +24,14 @@ type Log struct {
 	cfg     Config
 	log     *slog.Logger
 	srv     *embedded // nil: external
-	nc      *nats.Conn
-	js      jetstream.JetStream
+	link    *link
 	id      change.StreamID
 	created bool
-	w       *writer
-	purge   purger
-	facts   facts
+	// maxBytes is the stream's size limit when it was opened.
+	maxBytes int64
+	w        *writer
+	purge    purger
+	facts    facts
 
 	closing   chan struct{}
 	closeOnce sync.Once
@@ -49,6 +49,9 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, options func() *ser
 	if cfg.InFlight == 0 {
 		cfg.InFlight = defaultInFlight
 	}
+	if cfg.ackTimeout == 0 {
+		cfg.ackTimeout = ackTimeout
+	}
 	l := &Log{cfg: cfg, log: log, closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -60,64 +63,20 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, options func() *ser
 			return nil, err
 		}
 	}
-	if l.nc, err = l.connect("writer", nil); err != nil {
+	l.w = newWriter(l)
+	if l.link, err = l.connect("writer", l.w.lost, nil); err != nil {
 		return nil, err
 	}
-	if l.js, err = jetstream.New(l.nc); err != nil {
-		return nil, fmt.Errorf("open stream at %s: %w", cfg.where(), err)
-	}
-	if max := l.nc.MaxPayload(); max < change.MaxFrame+payloadSlack {
+	if max := l.link.nc.MaxPayload(); max < change.MaxFrame+payloadSlack {
 		return nil, fmt.Errorf("open stream at %s: the server takes messages of %d bytes, frames have up to %d: set max_payload: 8MB in its configuration", cfg.where(), max, change.MaxFrame)
 	}
 	if err := l.prepare(ctx); err != nil {
 		return nil, err
 	}
-	l.w = newWriter(l)
-	if err := l.w.prime(ctx); err != nil {
-		return nil, err
-	}
-	if err := l.w.start(); err != nil {
+	if err := l.w.start(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
-}
-
-// connect makes one connection. Nothing is buffered while it is down: what was sent and not acknowledged is settled by reading the stream.
-func (l *Log) connect(role string, reconnected func()) (*nats.Conn, error) {
-	opts := []nats.Option{
-		nats.Name("crossfade " + l.cfg.Name + " " + role),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectBufSize(-1),
-		nats.PingInterval(10 * time.Second),
-		nats.MaxPingsOutstanding(2),
-		nats.FlusherTimeout(10 * time.Second),
-		nats.Timeout(5 * time.Second),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				l.log.Warn("connection to the stream lost", "role", role, "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) {
-			l.log.Info("connection to the stream is back", "role", role)
-			if reconnected != nil {
-				reconnected()
-			}
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			l.log.Warn("stream connection", "role", role, "error", err)
-		}),
-	}
-	url := l.cfg.URL
-	if l.srv != nil {
-		opts = append(opts, nats.InProcessServer(l.srv.srv))
-		url = ""
-	}
-	nc, err := nats.Connect(url, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the stream at %s: %w: check stream.url and that the server runs", l.cfg.where(), err)
-	}
-	return nc, nil
 }
 
 // prepare finds the two streams or creates them, and refuses what was not made by us or was changed since.
@@ -142,10 +101,14 @@ func (l *Log) prepare(ctx context.Context) error {
 	if l.cfg.MaxBytes > 0 && l.cfg.MaxBytes != info.Config.MaxBytes {
 		sc := info.Config
 		sc.MaxBytes = l.cfg.MaxBytes
-		if _, err := l.js.UpdateStream(ctx, sc); err != nil {
+		if _, err := l.link.js.UpdateStream(ctx, sc); err != nil {
 			return fmt.Errorf("open stream at %s: set max_bytes of stream %s to %d: %w", l.cfg.where(), sc.Name, sc.MaxBytes, err)
 		}
 		l.log.Info("max_bytes of the stream changed", "from", info.Config.MaxBytes, "to", sc.MaxBytes)
+	}
+	l.maxBytes = info.Config.MaxBytes
+	if l.cfg.MaxBytes > 0 {
+		l.maxBytes = l.cfg.MaxBytes
 	}
 	if l.cfg.Replicas > 0 && l.cfg.Replicas != info.Config.Replicas {
 		l.log.Warn("the stream keeps the replicas it was created with", "stream", info.Config.Name, "has", info.Config.Replicas, "configured", l.cfg.Replicas)
@@ -154,7 +117,7 @@ func (l *Log) prepare(ctx context.Context) error {
 }
 
 func (l *Log) lookup(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	s, err := l.js.Stream(ctx, name)
+	s, err := l.link.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
 	}
@@ -175,7 +138,7 @@ func (l *Log) create(ctx context.Context) (*jetstream.StreamInfo, error) {
 		return nil, fmt.Errorf("create stream: random id: %w", err)
 	}
 	sc := l.cfg.framesConfig(id, size)
-	s, err := l.js.CreateStream(ctx, sc)
+	s, err := l.link.js.CreateStream(ctx, sc)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return l.lookup(ctx, sc.Name)
 	}
@@ -219,15 +182,15 @@ func (l *Log) ID() change.StreamID { return l.id }
 func (l *Log) Created() bool { return l.created }
 
 // state asks the server how the stream stands, and makes sure that it is still ours.
-func (l *Log) state(ctx context.Context, js jetstream.JetStream) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	s, err := js.Stream(ctx, l.cfg.frameStream())
+func (l *Log) state(ctx context.Context, k *link) (*jetstream.StreamInfo, error) {
+	ctx, end := k.call(ctx, apiTimeout)
+	defer end()
+	s, err := k.js.Stream(ctx, l.cfg.frameStream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: stream %s was deleted: %s", ErrForeign, l.cfg.frameStream(), remedyRestore)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state of stream %s: %w", l.cfg.frameStream(), err)
+		return nil, fmt.Errorf("state of stream %s: %w", l.cfg.frameStream(), explain(ctx, err))
 	}
 	info := s.CachedInfo()
 	id, err := readID(info.Config)
@@ -241,19 +204,19 @@ func (l *Log) state(ctx context.Context, js jetstream.JetStream) (*jetstream.Str
 }
 
 // frame reads one frame. A missing one is ErrHole; the caller says what it means.
-func (l *Log) frame(ctx context.Context, js jetstream.JetStream, seq uint64) (change.Frame, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	s, err := js.Stream(ctx, l.cfg.frameStream())
+func (l *Log) frame(ctx context.Context, k *link, seq uint64) (change.Frame, error) {
+	ctx, end := k.call(ctx, apiTimeout)
+	defer end()
+	s, err := k.js.Stream(ctx, l.cfg.frameStream())
 	if err != nil {
-		return change.Frame{}, fmt.Errorf("read frame %d of stream %s: %w", seq, l.cfg.frameStream(), err)
+		return change.Frame{}, fmt.Errorf("read frame %d of stream %s: %w", seq, l.cfg.frameStream(), explain(ctx, err))
 	}
 	m, err := s.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return change.Frame{}, fmt.Errorf("%w: frame %d of stream %s cannot be read", ErrHole, seq, l.cfg.frameStream())
 	}
 	if err != nil {
-		return change.Frame{}, fmt.Errorf("read frame %d of stream %s: %w", seq, l.cfg.frameStream(), err)
+		return change.Frame{}, fmt.Errorf("read frame %d of stream %s: %w", seq, l.cfg.frameStream(), explain(ctx, err))
 	}
 	return l.parse(m.Data, seq)
 }
@@ -275,14 +238,14 @@ func (l *Log) parse(b []byte, seq uint64) (change.Frame, error) {
 
 // Last returns the last frame; false when the stream is empty. A last frame that cannot be read is an error: the next position would be a guess.
 func (l *Log) Last(ctx context.Context) (change.Frame, bool, error) {
-	info, err := l.state(ctx, l.js)
+	info, err := l.state(ctx, l.link)
 	if err != nil {
 		return change.Frame{}, false, fmt.Errorf("last frame: %w", err)
 	}
 	if info.State.LastSeq == 0 {
 		return change.Frame{}, false, nil
 	}
-	f, err := l.frame(ctx, l.js, info.State.LastSeq)
+	f, err := l.frame(ctx, l.link, info.State.LastSeq)
 	if errors.Is(err, ErrHole) {
 		err = fmt.Errorf("%w, and it is the last one: %s", err, remedyDamage)
 	}
@@ -305,7 +268,7 @@ type Stats struct {
 
 // Stats asks the server how the stream stands.
 func (l *Log) Stats(ctx context.Context) (Stats, error) {
-	info, err := l.state(ctx, l.js)
+	info, err := l.state(ctx, l.link)
 	if err != nil {
 		return Stats{}, fmt.Errorf("stream statistics: %w", err)
 	}
@@ -325,8 +288,8 @@ func (l *Log) Close() error {
 		if l.w != nil {
 			l.w.stop()
 		}
-		if l.nc != nil {
-			l.nc.Close()
+		if l.link != nil {
+			l.link.nc.Close()
 		}
 		if l.srv != nil {
 			l.srv.close()
@@ -346,11 +309,8 @@ func Remove(ctx context.Context, cfg Config) error {
 	l := &Log{cfg: cfg, log: slog.New(slog.DiscardHandler), closing: make(chan struct{})}
 	defer l.Close()
 	var err error
-	if l.nc, err = l.connect("cleanup", nil); err != nil {
+	if l.link, err = l.connect("cleanup", nil, nil); err != nil {
 		return err
-	}
-	if l.js, err = jetstream.New(l.nc); err != nil {
-		return fmt.Errorf("remove stream at %s: %w", cfg.where(), err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
 	defer cancel()
@@ -366,7 +326,7 @@ func Remove(ctx context.Context, cfg Config) error {
 		if _, err := readID(info.Config); err != nil {
 			return fmt.Errorf("remove stream at %s: %w", cfg.where(), err)
 		}
-		if err := l.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err := l.link.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("remove stream %s at %s: %w", name, cfg.where(), err)
 		}
 	}

@@ -50,7 +50,7 @@ func (l *Log) Purge(ctx context.Context, upTo uint64) error {
 	if seq <= p.done {
 		return nil
 	}
-	info, err := l.state(ctx, l.js)
+	info, err := l.state(ctx, l.link)
 	if err != nil {
 		return fmt.Errorf("purge stream up to frame %d: %w", upTo, err)
 	}
@@ -59,14 +59,14 @@ func (l *Log) Purge(ctx context.Context, upTo uint64) error {
 	}
 	first := min(seq+1, info.State.LastSeq) // the first one that stays
 	if first > info.State.FirstSeq {
-		ctx, cancel := context.WithTimeout(ctx, 10*apiTimeout)
-		defer cancel()
-		s, err := l.js.Stream(ctx, l.cfg.frameStream())
+		ctx, end := l.link.call(ctx, 10*apiTimeout)
+		defer end()
+		s, err := l.link.js.Stream(ctx, l.cfg.frameStream())
 		if err == nil {
 			err = s.Purge(ctx, jetstream.WithPurgeSequence(first))
 		}
 		if err != nil {
-			return fmt.Errorf("purge stream up to frame %d: %w", first-1, err)
+			return fmt.Errorf("purge stream up to frame %d: %w", first-1, explain(ctx, err))
 		}
 	}
 	p.done = first - 1

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/crossfade-io/crossfade/internal/change"
@@ -24,10 +23,9 @@ const (
 
 // Reader reads the frames after a place, in order, each checked against the one before. It is for one goroutine.
 type Reader struct {
-	l  *Log
-	nc *nats.Conn
-	js jetstream.JetStream
-	it jetstream.MessagesContext
+	l    *Log
+	link *link
+	it   jetstream.MessagesContext
 
 	consumer string
 	next     uint64 // sequence of the next frame
@@ -48,21 +46,18 @@ func (l *Log) Read(ctx context.Context, after, sum uint64) (*Reader, error) {
 		r.prev = 0
 	}
 	var err error
-	if r.nc, err = l.connect("reader", func() { r.again.Store(true) }); err != nil {
+	if r.link, err = l.connect("reader", nil, func() { r.again.Store(true) }); err != nil {
 		return nil, err
 	}
-	if r.js, err = jetstream.New(r.nc); err == nil {
-		err = r.begin(ctx, after, sum)
-	}
-	if err != nil {
-		r.nc.Close()
+	if err := r.begin(ctx, after, sum); err != nil {
+		r.link.nc.Close()
 		return nil, fmt.Errorf("read stream after frame %d: %w", after, err)
 	}
 	return r, nil
 }
 
 func (r *Reader) begin(ctx context.Context, after, sum uint64) error {
-	info, err := r.l.state(ctx, r.js)
+	info, err := r.l.state(ctx, r.link)
 	if err != nil {
 		return err
 	}
@@ -82,7 +77,7 @@ func (r *Reader) begin(ctx context.Context, after, sum uint64) error {
 		}
 		return nil
 	}
-	f, err := r.l.frame(ctx, r.js, after)
+	f, err := r.l.frame(ctx, r.link, after)
 	if err != nil {
 		if errors.Is(err, ErrHole) {
 			return fmt.Errorf("%w, and the ledger stands on it: %s", err, remedyDamage)
@@ -115,7 +110,9 @@ func (r *Reader) Next(ctx context.Context) (change.Frame, error) {
 				r.err = fmt.Errorf("read frame %d: %w", r.next, err)
 				continue
 			}
-			r.l.log.Warn("reading the stream is interrupted; trying again", "next_frame", r.next, "error", err)
+			if r.pause == 0 {
+				r.l.log.Warn("reading the stream is interrupted; trying again", "next_frame", r.next, "error", err)
+			}
 			r.drop()
 			if err := r.wait(ctx); err != nil {
 				return change.Frame{}, err
@@ -201,7 +198,7 @@ func (r *Reader) take(m jetstream.Msg) (change.Frame, error) {
 
 // check asks the stream whether it has the next frame. A frame that it must have and has not is a hole.
 func (r *Reader) check(ctx context.Context) error {
-	info, err := r.l.state(ctx, r.js)
+	info, err := r.l.state(ctx, r.link)
 	if err != nil {
 		return err
 	}
@@ -213,9 +210,9 @@ func (r *Reader) check(ctx context.Context) error {
 		r.heard = r.checked // nothing to hear
 		return nil
 	}
-	_, err = r.l.frame(ctx, r.js, r.next)
+	_, err = r.l.frame(ctx, r.link, r.next)
 	if errors.Is(err, ErrHole) {
-		if info, ierr := r.l.state(ctx, r.js); ierr != nil {
+		if info, ierr := r.l.state(ctx, r.link); ierr != nil {
 			return ierr
 		} else if r.next < info.State.FirstSeq {
 			return fmt.Errorf("%w: the first frame kept is %d: who purged it?", ErrPurged, info.State.FirstSeq)
@@ -233,12 +230,15 @@ func (r *Reader) check(ctx context.Context) error {
 
 // subscribe makes a consumer that begins at the next frame.
 func (r *Reader) subscribe(ctx context.Context) error {
+	if !r.link.nc.IsConnected() {
+		return errLost
+	}
 	if err := r.check(ctx); err != nil {
 		return err
 	}
-	cctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	c, err := r.js.CreateConsumer(cctx, r.l.cfg.frameStream(), jetstream.ConsumerConfig{
+	cctx, end := r.link.call(ctx, apiTimeout)
+	defer end()
+	c, err := r.link.js.CreateConsumer(cctx, r.l.cfg.frameStream(), jetstream.ConsumerConfig{
 		Description:       "crossfade reader",
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       r.next,
@@ -248,7 +248,7 @@ func (r *Reader) subscribe(ctx context.Context) error {
 		InactiveThreshold: 2 * time.Minute,
 	})
 	if err != nil {
-		return fmt.Errorf("make a consumer: %w", err)
+		return fmt.Errorf("make a consumer: %w", explain(cctx, err))
 	}
 	it, err := c.Messages(jetstream.PullMaxBytes(pullBytes), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
 	if err != nil {
@@ -282,15 +282,15 @@ func (r *Reader) wait(ctx context.Context) error {
 
 // Close ends the reader.
 func (r *Reader) Close() error {
-	if r.it != nil && r.nc.IsConnected() {
+	if r.it != nil && r.link.nc.IsConnected() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		r.drop()
-		if err := r.js.DeleteConsumer(ctx, r.l.cfg.frameStream(), r.consumer); err != nil {
+		if err := r.link.js.DeleteConsumer(ctx, r.l.cfg.frameStream(), r.consumer); err != nil {
 			r.l.log.Debug("the consumer is left to expire", "error", err)
 		}
 	}
-	r.nc.Close()
+	r.link.nc.Close()
 	if r.err == nil {
 		r.err = ErrClosed
 	}

@@ -13,7 +13,8 @@ import (
 
 // run settles the chain whenever sending stopped, and notices when acknowledgements stay away.
 func (w *writer) run(ctx context.Context) {
-	tick := time.NewTicker(ackTimeout / 20)
+	wait := w.l.cfg.ackTimeout
+	tick := time.NewTicker(wait / 20)
 	defer tick.Stop()
 	for {
 		select {
@@ -21,8 +22,8 @@ func (w *writer) run(ctx context.Context) {
 			return
 		case <-tick.C:
 			w.mu.Lock()
-			if w.head < len(w.queue) && time.Since(w.moved) > ackTimeout {
-				w.stall(fmt.Errorf("no acknowledgement for %s", ackTimeout))
+			if w.head < len(w.queue) && time.Since(w.moved) > wait {
+				w.stall(fmt.Errorf("no acknowledgement for %s", wait))
 			}
 			w.mu.Unlock()
 		case <-w.kick:
@@ -81,11 +82,11 @@ func (w *writer) resume(ctx context.Context) error {
 	m.Header[jetstream.ExpectedLastSeqHeader] = []string{strconv.FormatUint(first.seq-1, 10)}
 	w.mu.Unlock()
 
-	rctx, cancel := context.WithTimeout(ctx, ackTimeout)
-	r, err := w.l.nc.RequestMsgWithContext(rctx, m)
-	cancel()
+	rctx, end := w.l.link.call(ctx, w.l.cfg.ackTimeout)
+	defer end()
+	r, err := w.l.link.nc.RequestMsgWithContext(rctx, m)
 	if err != nil {
-		return w.unanswered(err)
+		return w.unanswered(explain(rctx, err))
 	}
 	w.silent = 0
 	if err := readAck(r, first.seq); err != nil {
@@ -131,10 +132,10 @@ func (w *writer) unanswered(err error) error {
 
 // settle takes as durable what the stream has of the queue. Our frames are recognised by their checksums, which chain up to the one compared.
 func (w *writer) settle(ctx context.Context) error {
-	if !w.l.nc.IsConnected() {
-		return errors.New("not connected")
+	if !w.l.link.nc.IsConnected() {
+		return errLost
 	}
-	info, err := w.l.state(ctx, w.l.js)
+	info, err := w.l.state(ctx, w.l.link)
 	if err != nil {
 		return err
 	}
@@ -156,7 +157,7 @@ func (w *writer) settle(ctx context.Context) error {
 	if last == 0 {
 		return nil
 	}
-	f, err := w.l.frame(ctx, w.l.js, last)
+	f, err := w.l.frame(ctx, w.l.link, last)
 	if err != nil {
 		if errors.Is(err, ErrHole) {
 			return fmt.Errorf("%w, and it is the last one: %s", err, remedyDamage)
@@ -177,6 +178,7 @@ func (w *writer) settle(ctx context.Context) error {
 	for w.base < last {
 		w.pop()
 	}
+	w.silent = 0 // it does store, only slowly
 	return nil
 }
 

@@ -18,7 +18,12 @@ import (
 	"github.com/crossfade-io/crossfade/internal/change"
 )
 
-func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quietLog() *slog.Logger {
+	if os.Getenv("STREAM_TEST_LOG") != "" {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewTextHandler(io.Discard, nil))
+}
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -29,11 +34,15 @@ func testContext(t testing.TB) context.Context {
 // frameOf makes an unsealed frame that says n and is about size bytes long.
 func frameOf(t testing.TB, n, size int) []byte {
 	t.Helper()
-	b, err := change.NewControl(change.ControlMessage{Type: change.Heartbeat, Detail: strings.Repeat("x", max(0, size-120))}, fmt.Sprintf("position %d", n), int64(n))
+	b, err := plainFrame(n, size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func plainFrame(n, size int) ([]byte, error) {
+	return change.NewControl(change.ControlMessage{Type: change.Heartbeat, Detail: strings.Repeat("x", max(0, size-120))}, fmt.Sprintf("position %d", n), int64(n))
 }
 
 func openAt(t testing.TB, cfg Config) *Log {
