@@ -140,7 +140,7 @@ func splitGlob(pattern string, n int) ([]glob, error) {
 		return nil, errors.New(`the \ at its end stands before nothing`)
 	}
 	if len(globs) != n {
-		return nil, fmt.Errorf("it has %d parts between dots, not %d", len(globs), n)
+		return nil, fmt.Errorf("parts between dots: %d, not %d", len(globs), n)
 	}
 	for _, one := range globs {
 		if len(one) == 0 {

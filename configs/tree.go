@@ -95,12 +95,19 @@ func (r *reader) list(path string, elem reflect.Type, raw any) (any, bool) {
 	out := make([]any, 0, len(given))
 	for i, raw := range given {
 		path := path + "[" + strconv.Itoa(i) + "]"
+		value, ok := any(nil), false
 		if raw == nil {
 			r.mistakes.add(path, "is empty", "write the entry or remove its line")
-			continue
+		} else {
+			value, ok = r.value(path, elem, raw)
 		}
-		if value, ok := r.value(path, elem, raw); ok {
+		switch {
+		case ok:
 			out = append(out, value)
+		case elem.Kind() == reflect.String: // keep the place, so that the next entries keep their index in what is reported
+			out = append(out, "")
+		default:
+			out = append(out, map[string]any{})
 		}
 	}
 	return out, true
@@ -324,7 +331,11 @@ func printable(name string) string {
 
 // unknownRemedy names the key that was probably meant.
 func unknownRemedy(name string, t reflect.Type) string {
+	// In a short word two other letters make another word.
 	best, bestDistance := "", 3
+	if len(name) < 5 {
+		bestDistance = 2
+	}
 	for _, known := range keyNames(t) {
 		if d := distance(strings.ToLower(name), known); d < bestDistance {
 			best, bestDistance = known, d

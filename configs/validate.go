@@ -229,13 +229,12 @@ func oneOf(ms *mistakes, path, value string, allowed ...string) {
 	if slices.Contains(allowed, value) {
 		return
 	}
-	words := slices.Clone(allowed)
-	for i, word := range words {
-		if word == "" {
-			words[i] = "leave it out"
-		}
+	words := slices.DeleteFunc(slices.Clone(allowed), func(word string) bool { return word == "" })
+	remedy := "use " + strings.Join(words, " or ")
+	if len(words) < len(allowed) {
+		remedy += ", or leave it out"
 	}
-	ms.add(path, fmt.Sprintf("%q is not known", value), "use "+strings.Join(words, " or "))
+	ms.add(path, fmt.Sprintf("%q is not known", value), remedy)
 }
 
 func between(ms *mistakes, path string, value, least, most int) {

@@ -91,7 +91,9 @@ func (g Guard) check(ms *mistakes, path string) {
 	if g.For < 0 {
 		ms.add(path+".for", g.For.String()+" is below 0", "give a duration such as 10s")
 	}
-	oneOf(ms, path+".do", g.Do, "pause", "rollback", "warn", "hold")
+	if required(ms, path+".do", g.Do, "use pause, rollback, warn or hold") {
+		oneOf(ms, path+".do", g.Do, "pause", "rollback", "warn", "hold")
+	}
 	switch {
 	case measure == "error_rate" && g.Probe.HTTP.IsZero():
 		ms.add(path+".probe.http", "is required, for nothing else measures error_rate", "write it like https://host/health")
