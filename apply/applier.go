@@ -51,6 +51,8 @@ type Options struct {
 	// Remap, when set, gives a row that its transform refused another try during a replay: the changes that it is now, in target shape. They
 	// must stay valid until the next call of Remap plus one target transaction: copy them.
 	Remap func(c *change.Change) ([]change.Change, error)
+	// ConstraintSQL is run at a constraints frame. Every statement must do no harm when it is repeated.
+	ConstraintSQL []string
 	// Memory bounds the decoded frames in flight; default 64 MiB. One larger frame passes alone.
 	Memory int64
 	// MaxRow is the largest frame that is put together from parts; 0 means no limit.

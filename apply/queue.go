@@ -113,8 +113,9 @@ func (u *unit) empty() bool {
 type queue struct {
 	mu     sync.Mutex
 	units  []unit
-	idle   Place // behind all units
-	moved  bool  // idle holds a place that nobody has taken
+	idle   Place  // behind all units
+	moved  bool   // idle holds a place that nobody has taken
+	wanted uint64 // somebody waits for the ledger to reach this frame: the idle place is not kept back from there on
 	closed bool
 	wake   chan struct{}
 }
@@ -129,7 +130,11 @@ func (q *queue) push(u unit) {
 		} else {
 			q.idle, q.moved = u.place, true
 		}
+		hurry := q.hurryLocked()
 		q.mu.Unlock()
+		if hurry {
+			q.poke()
+		}
 		return
 	}
 	if q.moved { // places stay in order: the one that was idle belongs before this unit, and this one is past it
@@ -137,6 +142,23 @@ func (q *queue) push(u unit) {
 	}
 	q.units = append(q.units, u)
 	q.mu.Unlock()
+	q.poke()
+}
+
+// want makes an idle lane move its ledger as soon as it can stand on the frame.
+func (q *queue) want(seq uint64) {
+	q.mu.Lock()
+	q.wanted = max(q.wanted, seq)
+	hurry := q.hurryLocked()
+	q.mu.Unlock()
+	if hurry {
+		q.poke()
+	}
+}
+
+func (q *queue) hurryLocked() bool { return q.moved && q.wanted > 0 && q.idle.Seq >= q.wanted }
+
+func (q *queue) poke() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -157,9 +179,12 @@ func (q *queue) take(ctx context.Context, dst []unit, maxItems int, maxBytes int
 			q.mu.Unlock()
 			return dst, Place{}, false, nil
 		}
-		if due && q.moved {
+		if hurry := q.hurryLocked(); q.moved && (due || hurry) {
 			idle = q.idle
 			q.moved = false
+			if hurry {
+				q.wanted = 0
+			}
 			q.mu.Unlock()
 			return dst, idle, true, nil
 		}

@@ -84,6 +84,12 @@ func newRun(a *Applier, d *Durable) (*run, error) {
 	r.relane = len(r.lanes) != a.opts.Lanes && len(d.Held) == 0
 	r.link = &link{target: a.target, trouble: func(err error) { a.inTrouble(AllLanes, err) }}
 	a.state.started(d)
+	a.state.mu.Lock()
+	a.state.queues = nil
+	for _, l := range r.lanes {
+		a.state.queues = append(a.state.queues, l.queue)
+	}
+	a.state.mu.Unlock()
 	return r, nil
 }
 
@@ -474,6 +480,8 @@ func (r *run) control(ctx, work context.Context, f *change.Frame, place Place) e
 		return r.marker(ctx, work, &m, place)
 	case change.Strict:
 		return r.strict(ctx, work, &m, place)
+	case change.Constraints:
+		return r.constraints(ctx, work, place)
 	default:
 		return fmt.Errorf("frame %d: cannot apply control message %q: run the version that wrote it", f.Seq, m.Type)
 	}

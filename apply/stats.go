@@ -60,7 +60,8 @@ type stats struct {
 	lanes      []laneState
 	held       map[heldKey]Held
 	counts     map[string]*Count
-	start      string // what keeps the start from succeeding
+	start      string   // what keeps the start from succeeding
+	queues     []*queue // of the lanes that run
 	changed    chan struct{}
 }
 
@@ -267,16 +268,19 @@ func (a *Applier) Applied() uint64 {
 	return at
 }
 
-// Wait returns when every lane has committed frame seq. When Run ends before that it returns why.
+// Wait returns when every lane has committed frame seq; idle lanes do not wait for their time to move. When Run ends before that it returns why.
 func (a *Applier) Wait(ctx context.Context, seq uint64) error {
 	for {
 		s := &a.state
 		s.mu.Lock()
 		at, _ := s.placeLocked()
-		err, changed := s.err, s.changed
+		err, changed, queues := s.err, s.changed, s.queues
 		s.mu.Unlock()
 		if at >= seq {
 			return nil
+		}
+		for _, q := range queues {
+			q.want(seq)
 		}
 		if err != nil {
 			return err
