@@ -97,31 +97,88 @@ func appendRange(dst []byte, t *catalog.Table, after, upTo change.Row) ([]byte, 
 }
 
 func appendComparison(dst []byte, t *catalog.Table, i int, op string, row change.Row) ([]byte, error) {
-	dst = appendName(dst, t.Columns[t.Key[i]].Name)
-	return appendLiteral(append(dst, op...), &t.Columns[t.Key[i]], row[i])
+	c := &t.Columns[t.Key[i]]
+	if c.Type.Name == "enum" && op != " = " && row[i].Kind == change.Text {
+		return appendEnumComparison(dst, c, op, row[i].B)
+	}
+	return appendLiteral(append(appendName(dst, c.Name), op...), c, row[i])
 }
 
-// appendKeyTuple appends one member of the list of (a, b) IN (...).
-func appendKeyTuple(dst []byte, t *catalog.Table, row change.Row) ([]byte, error) {
-	if len(row) != len(t.Key) {
-		return nil, fmt.Errorf("key of %d values for a key of %d columns", len(row), len(t.Key))
+// appendEnumComparison names the numbers one by one: the server has no range over an enum, only single values of it.
+func appendEnumComparison(dst []byte, c *catalog.Column, op string, v []byte) ([]byte, error) {
+	n, err := labelNumber(&c.Type, v)
+	if err != nil {
+		return nil, fmt.Errorf("key column %s: %w", c.Name, err)
 	}
-	if len(t.Key) > 1 {
-		dst = append(dst, '(')
+	first, last := uint64(0), uint64(len(c.Type.Labels))
+	switch op {
+	case " > ":
+		first = n + 1
+	case " >= ":
+		first = n
+	case " < ":
+		if n == 0 {
+			return append(dst, "FALSE"...), nil
+		}
+		last = n - 1
+	case " <= ":
+		last = n
+	default:
+		return nil, fmt.Errorf("comparison %q", op)
 	}
-	for i, k := range t.Key {
-		if i > 0 {
+	if first > last {
+		return append(dst, "FALSE"...), nil
+	}
+	dst = append(appendName(dst, c.Name), " IN ("...)
+	for i := first; i <= last; i++ {
+		if i > first {
 			dst = append(dst, ", "...)
 		}
-		var err error
-		if dst, err = appendLiteral(dst, &t.Columns[k], row[i]); err != nil {
-			return nil, err
-		}
+		dst = strconv.AppendUint(dst, i, 10)
 	}
-	if len(t.Key) > 1 {
+	return append(dst, ')'), nil
+}
+
+// appendKeyCondition appends the condition that the row has one of the keys, as many as limit allows, and returns how many it took. A list of tuples
+// would be shorter, but the server compares an enum in it with the wrong thing and finds nothing.
+func appendKeyCondition(dst []byte, t *catalog.Table, keys []change.Row, limit int) (_ []byte, n int, err error) {
+	limit += len(dst)
+	if len(t.Key) == 1 {
+		c := &t.Columns[t.Key[0]]
+		dst = append(appendName(dst, c.Name), " IN ("...)
+		for ; n < len(keys) && n < maxListed && len(dst) < limit; n++ {
+			if len(keys[n]) != 1 {
+				return nil, 0, fmt.Errorf("key of %d values for a key of one column", len(keys[n]))
+			}
+			if n > 0 {
+				dst = append(dst, ", "...)
+			}
+			if dst, err = appendLiteral(dst, c, keys[n][0]); err != nil {
+				return nil, 0, err
+			}
+		}
+		return append(dst, ')'), n, nil
+	}
+	for ; n < len(keys) && n < maxListedMany && len(dst) < limit; n++ {
+		if len(keys[n]) != len(t.Key) {
+			return nil, 0, fmt.Errorf("key of %d values for a key of %d columns", len(keys[n]), len(t.Key))
+		}
+		if n > 0 {
+			dst = append(dst, " OR "...)
+		}
+		for i := range t.Key {
+			if i == 0 {
+				dst = append(dst, '(')
+			} else {
+				dst = append(dst, " AND "...)
+			}
+			if dst, err = appendComparison(dst, t, i, " = ", keys[n]); err != nil {
+				return nil, 0, err
+			}
+		}
 		dst = append(dst, ')')
 	}
-	return dst, nil
+	return dst, n, nil
 }
 
 // appendLiteral appends a key value as a constant that compares with the column as the column orders itself.

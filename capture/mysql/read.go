@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// A list of keys in one statement: the server plans a range for each.
+	// A list of keys in one statement. The server plans a range for each, and tries the list on every row found: by halving for one column, one by one
+	// for several.
 	maxListed      = 1000
+	maxListedMany  = 200
 	maxListedBytes = 512 << 10
 )
 
@@ -82,29 +84,14 @@ func (s *Source) ReadKeys(ctx context.Context, proof string, t *catalog.Table, k
 		return err
 	}
 	head := append(appendFrom(r.appendSelect(nil), t), " WHERE "...)
-	if len(t.Key) > 1 {
-		head = append(head, '(')
-	}
-	head = appendKeyNames(head, t)
-	if len(t.Key) > 1 {
-		head = append(head, ')')
-	}
-	head = append(head, " IN ("...)
 	return s.readProven(ctx, proof, t, func(w *wire) error {
-		for len(keys) > 0 {
-			stmt := append([]byte(nil), head...)
-			n := 0
-			for ; n < len(keys) && n < maxListed && len(stmt) < maxListedBytes; n++ {
-				if n > 0 {
-					stmt = append(stmt, ", "...)
-				}
-				var err error
-				if stmt, err = appendKeyTuple(stmt, t, keys[n]); err != nil {
-					return err
-				}
+		for rest := keys; len(rest) > 0; {
+			stmt, n, err := appendKeyCondition(head[:len(head):len(head)], t, rest, maxListedBytes)
+			if err != nil {
+				return err
 			}
-			keys = keys[n:]
-			if err := r.each(w, string(append(stmt, ')')), emit); err != nil {
+			rest = rest[n:]
+			if err := r.each(w, string(stmt), emit); err != nil {
 				return err
 			}
 		}
