@@ -92,7 +92,7 @@ func (s *Snapshot) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		for c := range copied {
-			if err := s.makeStrict(ctx, c); err != nil {
+			if _, err := s.makeStrict(ctx, c); err != nil {
 				return fmt.Errorf("finish the snapshot of %s: %w", c.table, err)
 			}
 		}

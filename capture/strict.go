@@ -18,41 +18,41 @@ import (
 //	(d) Between two source transactions, publish the strict frame: what follows is strict.
 //
 // Without (c) a change that a chunk already contains would follow the strict frame, and be an error there.
-func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) error {
+func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) (seq uint64, err error) {
 	name := c.table.String()
 	var recopied uint64
 	for {
 		position, err := s.pub.source.Position(ctx)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		floor := max(s.pub.keyMoves.of(name), recopied)
 		if err := s.waitApplied(ctx, floor); err != nil {
-			return err
+			return 0, err
 		}
 		list, err := s.ledger.Recopy(ctx, name)
 		if err != nil {
-			return fmt.Errorf("read the list of rows to copy again: %w", err)
+			return 0, fmt.Errorf("read the list of rows to copy again: %w", err)
 		}
 		if len(list) > 0 {
 			if recopied, err = s.recopy(ctx, c, list); err != nil {
-				return err
+				return 0, err
 			}
 			continue
 		}
 		if err := s.pub.WaitCovered(ctx, position); err != nil {
-			return err
+			return 0, err
 		}
 		m := change.ControlMessage{Type: change.Strict, Table: name}
-		_, ok, err := s.pub.AtBoundary(ctx, m, func() bool { return s.pub.keyMoves.of(name) <= floor })
+		seq, ok, err := s.pub.AtBoundary(ctx, m, func() bool { return s.pub.keyMoves.of(name) <= floor })
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if ok {
 			c.mu.Lock()
 			c.progress.Strict = true
 			c.mu.Unlock()
-			return nil
+			return seq, nil
 		}
 	}
 }

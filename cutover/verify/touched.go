@@ -70,6 +70,12 @@ func (t *touched) observe(seq uint64, c *change.Change) {
 	t.seen = max(t.seen, seq)
 }
 
+func (t *touched) passed(seq uint64) {
+	t.mu.Lock()
+	t.seen = max(t.seen, seq)
+	t.mu.Unlock()
+}
+
 func (t *touched) of(name string) *touchedTable {
 	tt := t.tables[name]
 	if tt == nil {

@@ -148,6 +148,9 @@ func New(cfg Config, source Source, stream Stream, target Target, store Store, t
 // Observe takes note of a change that is about to be applied. It is called in stream order, before the change can reach the target.
 func (v *Verifier) Observe(seq uint64, c *change.Change) { v.touched.observe(seq, c) }
 
+// Passed takes note that every change up to a frame has been observed, also when the last frames held none.
+func (v *Verifier) Passed(seq uint64) { v.touched.passed(seq) }
+
 // State is what is known now.
 func (v *Verifier) State() State {
 	v.mu.Lock()

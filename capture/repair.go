@@ -1,0 +1,24 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+)
+
+// Repair reads rows of a copied table again. The table is not strict from the frame that names them until it has taken the steps to strictness
+// again: the read may see changes that are published behind its rows. It returns the sequence of the strict frame.
+func (s *Snapshot) Repair(ctx context.Context, source string, rows []Recopy) (uint64, error) {
+	for _, c := range s.tables {
+		if c.table.String() != source {
+			continue
+		}
+		if p := s.Progress()[source]; !p.Strict {
+			return 0, fmt.Errorf("%s is still being copied; wait until it is strict", source)
+		}
+		if _, err := s.recopy(ctx, c, rows); err != nil {
+			return 0, err
+		}
+		return s.makeStrict(ctx, c)
+	}
+	return 0, fmt.Errorf("%s is no table of this migration", source)
+}
