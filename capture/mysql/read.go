@@ -151,7 +151,7 @@ func (s *Source) prove(ctx context.Context, w *wire, at *position) error {
 		return s.proveByHeartbeat(ctx, w, at)
 	}
 	set := at.executed()
-	answer, ok, err := w.one(fmt.Sprintf("SELECT WAIT_FOR_EXECUTED_GTID_SET('%s', %d)", &set, int(proofWait.Seconds())))
+	answer, ok, err := w.one(fmt.Sprintf("SELECT WAIT_FOR_EXECUTED_GTID_SET('%s', %d)", &set, int(s.proofWait.Seconds())))
 	switch {
 	case err != nil:
 		return fmt.Errorf("wait for what was read from the log: %w", err)
@@ -175,7 +175,7 @@ func (s *Source) proveByHeartbeat(ctx context.Context, w *wire, at *position) er
 		return &capture.Stop{Position: at.String(), Object: s.cfg.Host, Reason: "binlog_order_commits is OFF and so is gtid_mode: nothing tells which changes a read sees",
 			Remedy: "SET PERSIST binlog_order_commits = ON, or turn gtid_mode on"}
 	}
-	bounded, cancel := context.WithTimeout(ctx, proofWait)
+	bounded, cancel := context.WithTimeout(ctx, s.proofWait)
 	defer cancel()
 	if err := s.Heartbeat(bounded); err != nil {
 		if bounded.Err() != nil && ctx.Err() == nil || isServerError(err, erLockWait) {

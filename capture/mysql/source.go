@@ -61,6 +61,8 @@ type Source struct {
 	readers *readers
 	version string
 	gtid    bool
+
+	proofWait time.Duration // proofWait, but for tests
 }
 
 // Open connects to the server. It changes nothing there.
@@ -72,7 +74,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to MySQL at %s: %w", cfg.Host, err)
 	}
-	s := &Source{cfg: cfg, log: log, db: sql.OpenDB(connector)}
+	s := &Source{cfg: cfg, log: log, db: sql.OpenDB(connector), proofWait: proofWait}
 	s.db.SetMaxOpenConns(8)
 	s.db.SetMaxIdleConns(4)
 	s.db.SetConnMaxIdleTime(5 * time.Minute)
