@@ -129,7 +129,11 @@ var yamlValue = regexp.MustCompile("`[^`]*`|invalid map key: .*")
 
 // withoutValues leaves from an error of the YAML parser what shows no value of the file.
 func withoutValues(err error) string {
-	return yamlValue.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "a value")
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if several, ok := errors.AsType[*yaml.TypeError](err); ok {
+		text = strings.Join(several.Errors, ", ")
+	}
+	return yamlValue.ReplaceAllString(text, "a value")
 }
 
 // decoding makes mapstructure read our types, take nothing for something else, and name keys by the tag they are written by.

@@ -234,7 +234,7 @@ func TestFilesThatAreNoConfigurationAreRefused(t *testing.T) {
 		"- a\n":                     "crossfade.yaml: must hold keys, not a list",
 		"just text":                 "crossfade.yaml: must hold keys, not text",
 		"1: x\n":                    "crossfade.yaml: must hold keys, not keys that are not all text",
-		"name: a\nname: b\n":        `mapping key "name" already defined`,
+		"name: a\nname: b\n":        `crossfade.yaml: is no valid YAML: line 2: mapping key "name" already defined at line 1; `,
 		"name: a\n---\nname: b\n":   "crossfade.yaml: holds more than one document",
 		"a: !!int hunter2\n":        "is no valid YAML",
 		"? {x: hunter2}\n: y\n":     "is no valid YAML",

@@ -17,9 +17,12 @@ type Mistake struct {
 	err error // ErrNotBuilt or what the system said
 }
 
+// Error is one line, whatever the names in it hold.
 func (m *Mistake) Error() string {
-	return m.Path + ": " + m.Problem + "; " + m.Remedy
+	return oneLine.Replace(m.Path + ": " + m.Problem + "; " + m.Remedy)
 }
+
+var oneLine = strings.NewReplacer("\n", `\n`, "\r", `\r`)
 
 // Unwrap returns ErrNotBuilt or the error of the system that the mistake is about, if any.
 func (m *Mistake) Unwrap() error { return m.err }
