@@ -262,7 +262,7 @@ func (r *run) raiseSequences() (protocol.Outcome, error) {
 	if r.sequences, err = r.m.sequences(r.work); err != nil {
 		return protocol.Failed, err
 	}
-	return r.do(r.work, protocol.Sequences, Call{Identity: r.record.TargetID, Sequences: r.sequences})
+	return r.doBusy(r.work, protocol.Sequences, Call{Identity: r.record.TargetID, Sequences: r.sequences})
 }
 
 type verifiedEvidence struct {
@@ -333,7 +333,7 @@ func (r *run) revoke() (protocol.Outcome, error) {
 	if err := r.m.stream.Halt(r.work); err != nil {
 		return protocol.Failed, fmt.Errorf("stop the applier: %w", err)
 	}
-	out, err := r.do(r.work, protocol.Revoke, Call{Identity: r.record.TargetID})
+	out, err := r.doBusy(r.work, protocol.Revoke, Call{Identity: r.record.TargetID})
 	if out == protocol.Done {
 		r.finish(protocol.Reversible, OutcomeDone, reversibleEvidence{"revoked", "off"})
 		r.begin(protocol.StepDecide)
@@ -357,7 +357,7 @@ func (r *run) decideBegin() (protocol.Outcome, error) {
 	if err := r.work.Err(); err != nil {
 		return protocol.Failed, context.Cause(r.work)
 	}
-	out, err := r.do(r.after, protocol.Begin, Call{Identity: r.record.SourceID})
+	out, err := r.doBusy(r.after, protocol.Begin, Call{Identity: r.record.SourceID})
 	if out == protocol.Refused && err == nil {
 		err = fmt.Errorf("%w, or another instance has ended the attempt", errDeadline)
 	}
@@ -371,7 +371,7 @@ func (r *run) open() (protocol.Outcome, error) {
 	if err := r.alive(ctx); err != nil {
 		return protocol.Refused, err
 	}
-	out, err := r.do(ctx, protocol.Open, Call{Identity: r.record.TargetID, Entries: r.entries})
+	out, err := r.doBusy(ctx, protocol.Open, Call{Identity: r.record.TargetID, Entries: r.entries})
 	if out == protocol.Done {
 		r.opened = time.Now()
 	}

@@ -175,8 +175,8 @@ type Installed struct {
 // Enterer is what a side must do besides when it is entered.
 type Enterer interface {
 	Side
-	// Close puts the gate triggers on the tables; with the gate closed they refuse every write of the application. Again when tables were added.
-	Close(ctx context.Context) error
+	// Guard puts the gate triggers on the tables; with the gate closed they refuse every write of the application. Again when tables were added.
+	Guard(ctx context.Context) error
 	// Lanes reads the newest marker in every lane's ledger. It fails when the ledger does not hold all lanes.
 	Lanes(ctx context.Context) ([]Lane, error)
 	// Generators lists the sequences of the side for the tables.

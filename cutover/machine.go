@@ -103,7 +103,7 @@ func (m *Machine) Setup(ctx context.Context) error {
 	if err := m.target.Setup(ctx, false); err != nil {
 		return err
 	}
-	return m.target.Close(ctx)
+	return m.target.Guard(ctx)
 }
 
 // State says where the machine stands, from memory.

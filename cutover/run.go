@@ -322,6 +322,16 @@ func (r *run) do(ctx context.Context, act protocol.Act, c Call) (protocol.Outcom
 	return protocol.Done, nil
 }
 
+// doBusy sends a statement again while the server rolls it back because of a lock, for a while.
+func (r *run) doBusy(ctx context.Context, act protocol.Act, c Call) (protocol.Outcome, error) {
+	for start := time.Now(); ; {
+		out, err := r.do(ctx, act, c)
+		if !errors.Is(err, ErrBusy) || time.Since(start) > r.m.cfg.MaxPause || ctx.Err() != nil {
+			return out, err
+		}
+	}
+}
+
 // begin notes the intent of a step, finish its outcome. Both wait in the queue until flush or the next statement on the source writes them.
 func (r *run) begin(step protocol.Step) {
 	r.note(Entry{Epoch: r.epoch, Step: string(step), Run: 1, Instance: r.m.instance, IntentAt: time.Now()})

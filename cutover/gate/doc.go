@@ -1,0 +1,19 @@
+// Package gate closes and opens the two sides of a migration for the application, and executes the statements of a cutover on them.
+//
+// The truth of a side is its row in crossfade.gate. Triggers on the migrated tables read it and refuse the application's writes unless it says
+// open; our own sessions are exempt.
+//
+//   - MySQL, the side being left: row triggers, put up only for an attempt. They read the gate first without a lock and refuse, and only then
+//     share-lock its row: so closing the gate waits for every transaction that has written, and whoever comes later is refused. Their names
+//     carry the attempt's epoch, so that removing those of one attempt, however late, does not touch those of the next.
+//   - PostgreSQL, the side entered: a statement trigger from the first day. It only reads the row: for a side that was never open nobody holds an
+//     older answer that would let him write, and opening is the update of one row without a table lock.
+//
+// # Invariants
+//
+//   - A statement is one transaction. It locks its row, checks it by the rule of package protocol, and else changes nothing. Its decision is
+//     that package's code, run on the rows read under the lock.
+//   - A missing gate row refuses.
+//   - No session of ours waits longer than a second for a lock.
+//   - Another server than the one asked for executes nothing.
+package gate

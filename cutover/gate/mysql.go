@@ -1,0 +1,191 @@
+package gate
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/protocol"
+)
+
+// Login is how to reach a MySQL server.
+type Login struct {
+	Addr           string // host:port
+	User, Password string
+	TLS            *tls.Config // nil: none
+}
+
+// MySQLConfig of a MySQL side.
+type MySQLConfig struct {
+	Migration string
+	Login     Login
+	// Probe is a user of the application; nil: writes are probed as our own user, with a branch of the triggers that denies it.
+	Probe  *Login
+	Tables []cutover.Name // the migrated ones
+}
+
+// MySQL is the source of a migration. It implements [cutover.Leaver].
+type MySQL struct {
+	cfg   MySQLConfig
+	db    *sql.DB
+	probe *sql.DB
+}
+
+// side is which side of the configuration this engine can be so far.
+const mysqlSide = protocol.Source
+
+// OpenMySQL connects. It changes nothing.
+func OpenMySQL(ctx context.Context, cfg MySQLConfig) (*MySQL, error) {
+	if err := migrationName(cfg.Migration); err != nil {
+		return nil, err
+	}
+	s := &MySQL{cfg: cfg}
+	var err error
+	if s.db, err = openMySQL(cfg.Login, "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO'"); err != nil {
+		return nil, fmt.Errorf("source gate: %w", err)
+	}
+	login := cfg.Login
+	if cfg.Probe != nil {
+		login = *cfg.Probe
+	}
+	// Without strict mode a row of defaults comes as far as our trigger.
+	if s.probe, err = openMySQL(login, "''"); err != nil {
+		return nil, errors.Join(fmt.Errorf("source probe: %w", err), s.db.Close())
+	}
+	if err := s.db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("source gate: connect to %s as %s: %w", cfg.Login.Addr, cfg.Login.User, err), s.Close())
+	}
+	return s, nil
+}
+
+func openMySQL(l Login, sqlMode string) (*sql.DB, error) {
+	c := mysql.NewConfig()
+	c.Net, c.Addr, c.User, c.Passwd, c.TLS = "tcp", l.Addr, l.User, l.Password, l.TLS
+	c.Timeout = 5 * time.Second
+	c.InterpolateParams = true
+	c.ClientFoundRows = true
+	c.Params = map[string]string{
+		"time_zone":                       "'+00:00'",
+		"sql_mode":                        sqlMode,
+		"transaction_isolation":           "'READ-COMMITTED'",
+		"lock_wait_timeout":               "1",
+		"innodb_lock_wait_timeout":        "1",
+		"information_schema_stats_expiry": "0",
+	}
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s as %s: %w", l.Addr, l.User, err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxIdleConns(4)
+	return db, nil
+}
+
+// Close ends the connections.
+func (s *MySQL) Close() error { return errors.Join(s.db.Close(), s.probe.Close()) }
+
+// Identity is the server's UUID.
+func (s *MySQL) Identity(ctx context.Context) (string, error) {
+	var id string
+	if err := s.db.QueryRowContext(ctx, "SELECT @@server_uuid").Scan(&id); err != nil {
+		return "", fmt.Errorf("identity of the source: %w", err)
+	}
+	return id, nil
+}
+
+// Error numbers of the server.
+const (
+	errLockTimeout    = 1205
+	errDeadlock       = 1213
+	errGate           = 1792 // what our triggers signal: drivers take it for a server turned read-only, and connect anew
+	errNoSuchTrigger  = 1360
+	errTriggerExists  = 1359
+	errNoPrivilege    = 1227
+	errTableDenied    = 1142
+	errColumnDenied   = 1143
+	errDatabaseDenied = 1044
+	errBinlogTrigger  = 1419
+	errXADenied       = 1401
+	errNoThread       = 1094
+)
+
+func mysqlErr(err error) uint16 {
+	var e *mysql.MySQLError
+	if errors.As(err, &e) {
+		return e.Number
+	}
+	return 0
+}
+
+// busy marks errors after which the server has rolled the transaction back, or the statement that stood alone in it.
+func busy(err error) error {
+	switch mysqlErr(err) {
+	case errLockTimeout, errDeadlock:
+		return fmt.Errorf("%w: %w", cutover.ErrBusy, err)
+	default:
+		return err
+	}
+}
+
+const mysqlOptions = " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+var mysqlTables = []string{
+	"CREATE DATABASE IF NOT EXISTS crossfade",
+	`CREATE TABLE IF NOT EXISTS crossfade.gate (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, state varchar(8) NOT NULL,
+		epoch bigint NOT NULL, changed_at datetime(6) NOT NULL, PRIMARY KEY (migration, side))` + mysqlOptions,
+	`CREATE TABLE IF NOT EXISTS crossfade.attempt (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, epoch bigint NOT NULL,
+		state varchar(16) NOT NULL, instance varchar(255) NOT NULL DEFAULT '', source_id varchar(255) NOT NULL DEFAULT '',
+		target_id varchar(255) NOT NULL DEFAULT '', deadline datetime(6), reason text, started_at datetime(6), finished_at datetime(6),
+		PRIMARY KEY (migration, side, epoch))` + mysqlOptions,
+	`CREATE TABLE IF NOT EXISTS crossfade.journal (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, epoch bigint NOT NULL,
+		step varchar(190) NOT NULL, run int NOT NULL, instance varchar(255) NOT NULL, intent_at datetime(6) NOT NULL, done_at datetime(6),
+		outcome varchar(16), evidence json, PRIMARY KEY (migration, side, epoch, step, run))` + mysqlOptions,
+	`CREATE TABLE IF NOT EXISTS crossfade.marker (migration varchar(64), side varchar(16), epoch bigint, kind varchar(16),
+		at timestamp(6) DEFAULT current_timestamp(6), PRIMARY KEY (migration, side, epoch, kind))` + mysqlOptions,
+}
+
+// Setup makes the tables, this side's gate, and the row that every statement of an attempt locks: the attempt of epoch 0.
+func (s *MySQL) Setup(ctx context.Context, open bool) error {
+	for _, q := range mysqlTables {
+		if err := s.retry(ctx, func() error { _, err := s.db.ExecContext(ctx, q); return err }); err != nil {
+			return fmt.Errorf("set up the source's gate: %w; the user of source.url needs ALL on crossfade.*", err)
+		}
+	}
+	state := "closed"
+	if open {
+		state = "open"
+	}
+	for _, q := range []struct {
+		text string
+		args []any
+	}{
+		{"INSERT IGNORE INTO crossfade.gate VALUES (?, ?, ?, 0, NOW(6))", []any{s.cfg.Migration, mysqlSide, state}},
+		{"INSERT IGNORE INTO crossfade.attempt (migration, side, epoch, state) VALUES (?, ?, 0, 'NONE')", []any{s.cfg.Migration, mysqlSide}},
+	} {
+		if err := s.retry(ctx, func() error { _, err := s.db.ExecContext(ctx, q.text, q.args...); return err }); err != nil {
+			return fmt.Errorf("set up the source's gate: %w", err)
+		}
+	}
+	return nil
+}
+
+// retry repeats what a lock ended, with a pause for those who hold it.
+func (s *MySQL) retry(ctx context.Context, f func() error) error {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := busy(f())
+		if !errors.Is(err, cutover.ErrBusy) {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package gate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/crossfade-io/crossfade/cutover"
+)
+
+// Lanes reads the newest marker of every lane. The ledger says how many lanes there are; one that has no row has applied nothing.
+func (s *Postgres) Lanes(ctx context.Context) (out []cutover.Lane, err error) {
+	err = s.with(ctx, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, "SELECT lane::int, lanes::int, COALESCE(marker_epoch, 0)::bigint FROM crossfade.ledger WHERE migration = $1 AND side = $2 ORDER BY lane", s.cfg.Migration, postgresSide)
+		if err != nil {
+			return err
+		}
+		var l cutover.Lane
+		var lanes int
+		_, err = pgx.ForEachRow(rows, []any{&l.Lane, &lanes, &l.Marker}, func() error {
+			if l.Lane != len(out) {
+				return fmt.Errorf("lane %d has no row", len(out))
+			}
+			out = append(out, l)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(out) == 0 || len(out) != lanes {
+			return fmt.Errorf("%d lanes have a row, there are %d", len(out), lanes)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("crossfade.ledger: %w", err)
+	}
+	return out, nil
+}
+
+// Generators finds the sequence behind every column that goes on with an AUTO_INCREMENT.
+func (s *Postgres) Generators(ctx context.Context) (out []cutover.Sequence, err error) {
+	err = s.with(ctx, func(conn *pgx.Conn) error {
+		for _, t := range s.cfg.Tables {
+			if t.AutoIncrement == "" || t.Sequence == "" {
+				continue
+			}
+			q := cutover.Sequence{Table: t.Source.String()}
+			var name *string
+			if err := conn.QueryRow(ctx, "SELECT pg_get_serial_sequence($1, $2)", quotePostgres(t.Target), t.Sequence).Scan(&name); err != nil {
+				return fmt.Errorf("%s.%s: %w", t.Target, t.Sequence, err)
+			}
+			if name == nil {
+				return fmt.Errorf("%s numbers %s on the source, but %s.%s has no sequence", t.Source, t.AutoIncrement, t.Target, t.Sequence)
+			}
+			q.Name = *name
+			var now, maximum int64
+			if err := conn.QueryRow(ctx, "SELECT CASE WHEN s.is_called THEN s.last_value ELSE s.last_value - 1 END, p.seqmax FROM "+q.Name+" s, pg_sequence p WHERE p.seqrelid = $1::text::regclass", q.Name).
+				Scan(&now, &maximum); err != nil {
+				return fmt.Errorf("sequence %s: %w", q.Name, err)
+			}
+			q.Now, q.Max = uint64(max(now, 0)), uint64(maximum)
+			out = append(out, q)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sequences of the target: %w", err)
+	}
+	return out, nil
+}
+
+// postgresHold is a transaction with a read lock on every table.
+type postgresHold struct{ conn *pgx.Conn }
+
+// Hold opens it. It waits, a second at a time, for DDL that runs.
+func (s *Postgres) Hold(ctx context.Context) (cutover.Held, error) {
+	conn, err := pgx.ConnectConfig(ctx, s.config)
+	if err != nil {
+		return nil, fmt.Errorf("keep DDL on the target waiting: %w", err)
+	}
+	h := &postgresHold{conn}
+	var names []string
+	for _, t := range s.cfg.Tables {
+		names = append(names, quotePostgres(t.Target))
+	}
+	err = s.retry(ctx, func() error {
+		if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, "LOCK TABLE "+strings.Join(names, ", ")+" IN ACCESS SHARE MODE")
+		if err != nil {
+			if _, e := conn.Exec(ctx, "ROLLBACK"); e != nil {
+				return errors.Join(err, e)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		h.Release()
+		return nil, fmt.Errorf("keep DDL on the target waiting: %w", err)
+	}
+	return h, nil
+}
+
+// Alive asks whether the transaction is still open: it lives and dies with its connection.
+func (h *postgresHold) Alive(ctx context.Context) error {
+	if _, err := h.conn.Exec(ctx, "SELECT 1"); err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	if status := h.conn.PgConn().TxStatus(); status != 'T' {
+		return fmt.Errorf("target: the transaction has ended (%c)", status)
+	}
+	return nil
+}
+
+// Release ends the transaction.
+func (h *postgresHold) Release() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	// If this fails the connection is gone, and with it the transaction.
+	_ = h.conn.Close(ctx)
+}
+
+// Probe tries to write to every table: a statement that touches no row fires the trigger all the same.
+func (s *Postgres) Probe(ctx context.Context) (p cutover.Probe, err error) {
+	conn, err := pgx.ConnectConfig(ctx, s.probe)
+	if err != nil {
+		return p, fmt.Errorf("connect as the application: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	if s.cfg.Probe != "" {
+		p.As = s.probe.User
+	} else {
+		p.Note = "not probed as application"
+	}
+	for _, t := range s.cfg.Tables {
+		_, writeErr := conn.Exec(ctx, "DELETE FROM "+quotePostgres(t.Target)+" WHERE false")
+		p.Tables++
+		switch {
+		case writeErr == nil:
+			p.Accepted = append(p.Accepted, t.Target.String())
+		case strings.Contains(writeErr.Error(), refusal):
+			p.Refused++
+		case sqlState(writeErr) == "":
+			return p, fmt.Errorf("%s: %w", t.Target, writeErr)
+		default:
+			p.Denied++
+			p.Error = fmt.Sprintf("%s: %v", t.Target, writeErr)
+		}
+	}
+	return p, nil
+}
+
+// Check looks at what opening this side needs.
+func (s *Postgres) Check(ctx context.Context) (out []cutover.Finding, err error) {
+	err = s.with(ctx, func(conn *pgx.Conn) error {
+		tables, err := s.tables(ctx, conn)
+		if err != nil {
+			return err
+		}
+		for _, t := range tables {
+			ok, err := s.guarded(ctx, conn, t)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				out = append(out, finding("error", "gate", t, "restart `crossfade run`, and let nobody drop or disable it", "the gate trigger is missing or disabled"))
+			}
+		}
+		rows, err := conn.Query(ctx, `SELECT 'foreign key or check', format('%I on %s', conname, conrelid::regclass) FROM pg_constraint WHERE NOT convalidated AND conrelid = ANY ($1::text[]::regclass[]::oid[])
+			UNION ALL SELECT 'index', format('%s on %s', indexrelid::regclass, indrelid::regclass) FROM pg_index WHERE NOT (indisvalid AND indisready) AND indrelid = ANY ($1::text[]::regclass[]::oid[])`, tables)
+		if err != nil {
+			return err
+		}
+		var kind, name string
+		if _, err := pgx.ForEachRow(rows, []any{&kind, &name}, func() error {
+			out = append(out, finding("error", "invalid", name, "validate or build it again: `crossfade schema --phase after` shows how", "%s is not valid", kind))
+			return nil
+		}); err != nil {
+			return err
+		}
+		var fsync, fullPage string
+		if err := conn.QueryRow(ctx, "SELECT current_setting('fsync'), current_setting('full_page_writes')").Scan(&fsync, &fullPage); err != nil {
+			return err
+		}
+		if fsync != "on" || fullPage != "on" {
+			out = append(out, finding("warning", "durability", "target", "set fsync and full_page_writes to on", "a power cut can undo the decision: fsync is %s, full_page_writes is %s", fsync, fullPage))
+		}
+		if s.cfg.Probe == "" {
+			out = append(out, finding("warning", "probe", "target.probe_url", "set target.probe_url to a user of the application", "writes are not probed as application"))
+		} else if s.probe.User == s.config.User {
+			out = append(out, finding("warning", "probe", "target.probe_url", "give crossfade a user of its own", "the application connects as our user %s", s.config.User))
+		}
+		return nil
+	})
+	if err != nil {
+		return out, fmt.Errorf("check the target's gate: %w", err)
+	}
+	return out, nil
+}
+
+// Fingerprint is a hash over columns, constraints, indexes and storage of the target tables and their partitions.
+func (s *Postgres) Fingerprint(ctx context.Context) (string, error) {
+	h := sha256.New()
+	err := s.with(ctx, func(conn *pgx.Conn) error {
+		tables, err := s.tables(ctx, conn)
+		if err != nil {
+			return err
+		}
+		rows, err := conn.Query(ctx, `SELECT l FROM (
+			SELECT a.attrelid AS t, 1 AS kind, a.attnum::bigint AS n, concat_ws('|', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated, a.attisdropped,
+				a.attcollation, pg_get_expr(d.adbin, d.adrelid)) AS l
+			FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attnum > 0 AND a.attrelid = ANY ($1::text[]::regclass[]::oid[])
+			UNION ALL SELECT c.oid, 2, 0, concat_ws('|', c.relname, c.relfilenode, c.relkind, c.relpersistence) FROM pg_class c WHERE c.oid = ANY ($1::text[]::regclass[]::oid[])
+			UNION ALL SELECT c.conrelid, 3, c.oid, concat_ws('|', c.conname, pg_get_constraintdef(c.oid), c.convalidated) FROM pg_constraint c WHERE c.conrelid = ANY ($1::text[]::regclass[]::oid[])
+			UNION ALL SELECT i.indrelid, 4, i.indexrelid, concat_ws('|', pg_get_indexdef(i.indexrelid), i.indisvalid) FROM pg_index i WHERE i.indrelid = ANY ($1::text[]::regclass[]::oid[])
+			UNION ALL SELECT g.tgrelid, 5, g.oid, concat_ws('|', g.tgname, g.tgenabled, pg_get_triggerdef(g.oid)) FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgrelid = ANY ($1::text[]::regclass[]::oid[])
+			) x ORDER BY t, kind, n, l`, tables)
+		if err != nil {
+			return err
+		}
+		var line string
+		_, err = pgx.ForEachRow(rows, []any{&line}, func() error {
+			fmt.Fprintf(h, "%s\n", line)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the schema of the target: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
