@@ -247,7 +247,7 @@ func appendClock(dst []byte, hours, micros int64) []byte {
 	}
 	dst = fmt.Appendf(dst, "%02d:%02d:%02d", hours, micros/microsPerMinute, micros%microsPerMinute/1000000)
 	if frac := micros % 1000000; frac != 0 {
-		dst = fmt.Appendf(dst, ".%06d", frac)
+		dst = bytes.TrimRight(fmt.Appendf(dst, ".%06d", frac), "0")
 	}
 	return dst
 }
