@@ -33,21 +33,21 @@ type Migration interface {
 }
 
 // Server serves the API until its context ends.
-type Server struct {
-	migration Migration
-	mux       *http.ServeMux
-}
+type Server struct{ migration Migration }
 
 // NewServer returns the API of a migration.
-func NewServer(m Migration) *Server {
-	s := &Server{migration: m, mux: http.NewServeMux()}
-	s.mux.HandleFunc("GET /v1/status", s.status)
-	s.mux.HandleFunc("GET /v1/report", s.report)
-	s.mux.HandleFunc("GET /v1/check", s.check)
-	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	s.mux.HandleFunc("GET /readyz", s.ready)
-	s.mux.HandleFunc("POST /v1/{verb}", s.verb)
-	return s
+func NewServer(m Migration) *Server { return &Server{migration: m} }
+
+// handler serves the API. What a verb has begun lives as long as life, not as long as its caller waits.
+func (s *Server) handler(life context.Context) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /v1/report", s.report)
+	mux.HandleFunc("GET /v1/check", s.check)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("POST /v1/{verb}", func(w http.ResponseWriter, r *http.Request) { s.verb(life, w, r) })
+	return sameOrigin(mux)
 }
 
 // Request is the body of POST /v1/VERB.
@@ -90,7 +90,7 @@ func (s *Server) Run(ctx context.Context, socket, address string) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	for _, l := range listeners {
-		srv := &http.Server{Handler: sameOrigin(s.mux), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+		srv := &http.Server{Handler: s.handler(ctx), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 		g.Go(func() error {
 			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve the API: %w", err)
@@ -152,14 +152,12 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b) // the client is gone: nobody to tell
 }
 
-func (s *Server) verb(w http.ResponseWriter, r *http.Request) {
+func (s *Server) verb(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	var req Request
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&req); err != nil && !errors.Is(err, io.EOF) {
 		answer(w, nil, Fail(ExitUsage, fmt.Errorf("read the request: %w", err), ""))
 		return
 	}
-	// What a verb has begun does not end because its caller goes away.
-	ctx := context.WithoutCancel(r.Context())
 	var v any
 	var err error
 	switch r.PathValue("verb") {
