@@ -37,6 +37,8 @@ func (f LogFunc) Read(ctx context.Context, after, sum uint64) (Reader, error) {
 type Options struct {
 	Stream change.StreamID
 	Tables []TableSetup
+	// ConstraintSQL is run at a constraints frame, when every table is strict: foreign keys. Every statement must do no harm when it is repeated.
+	ConstraintSQL []string
 	// Lanes is the number of connections; default 4. When the ledger says another number, that one is used until all lanes stand on one
 	// frame, which takes a moment after the start.
 	Lanes int
@@ -51,8 +53,6 @@ type Options struct {
 	// Remap, when set, gives a row that its transform refused another try during a replay: the changes that it is now, in target shape. They
 	// must stay valid until the next call of Remap plus one target transaction: copy them.
 	Remap func(c *change.Change) ([]change.Change, error)
-	// ConstraintSQL is run at a constraints frame. Every statement must do no harm when it is repeated.
-	ConstraintSQL []string
 	// Memory bounds the decoded frames in flight; default 64 MiB. One larger frame passes alone.
 	Memory int64
 	// MaxRow is the largest frame that is put together from parts; 0 means no limit.

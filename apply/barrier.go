@@ -91,11 +91,36 @@ func (r *run) makeStrict(work context.Context, t *Table) error {
 	if waiting > 0 {
 		return fmt.Errorf("%d keys still have to be read again: the strict frame came too early; this is a bug", waiting)
 	}
-	for _, sql := range t.Setup.UniqueSQL {
+	return r.statements(work, t.Setup.UniqueSQL)
+}
+
+func (r *run) statements(work context.Context, list []string) error {
+	for _, sql := range list {
 		if err := r.link.with(work, func(s Session) error { return s.Exec(work, sql) }); err != nil {
 			return fmt.Errorf("%s: %w", sql, err)
 		}
 	}
+	return nil
+}
+
+// constraints makes and validates what needs all tables complete.
+func (r *run) constraints(ctx, work context.Context, place Place) error {
+	err := r.atBarrier(ctx, func() error {
+		for _, l := range r.lanes {
+			for t := range l.held {
+				return fmt.Errorf("table %s is held: replay it by crossfade resume --table %s first", t.Setup.Source, t.Setup.Source)
+			}
+		}
+		if err := r.statements(work, r.a.opts.ConstraintSQL); err != nil {
+			return err
+		}
+		tx := r.tx(place)
+		return r.commit(work, &tx)
+	})
+	if err != nil {
+		return fmt.Errorf("make the constraints in frame %d: %w", place.Seq, err)
+	}
+	r.a.notify(Event{Kind: EventConstraints, Seq: place.Seq})
 	return nil
 }
 

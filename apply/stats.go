@@ -19,13 +19,14 @@ type Event struct {
 type EventKind string
 
 const (
-	EventHeld     EventKind = "held"     // a table is held in a lane
-	EventReleased EventKind = "released" // a held table goes on
-	EventStrict   EventKind = "strict"   // a table became strict
-	EventLenient  EventKind = "lenient"  // rows of a strict table are read again; it is not strict until the next strict frame
-	EventMarker   EventKind = "marker"   // every lane has recorded a marker
-	EventTrouble  EventKind = "trouble"  // the target cannot be reached or does not answer; tried again
-	EventRelaned  EventKind = "relaned"  // the number of lanes has changed
+	EventHeld        EventKind = "held"        // a table is held in a lane
+	EventReleased    EventKind = "released"    // a held table goes on
+	EventStrict      EventKind = "strict"      // a table became strict
+	EventLenient     EventKind = "lenient"     // rows of a strict table are read again; it is not strict until the next strict frame
+	EventConstraints EventKind = "constraints" // foreign keys are made
+	EventMarker      EventKind = "marker"      // every lane has recorded a marker
+	EventTrouble     EventKind = "trouble"     // the target cannot be reached or does not answer; tried again
+	EventRelaned     EventKind = "relaned"     // the number of lanes has changed
 )
 
 // Stats is what an Applier is doing.
