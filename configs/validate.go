@@ -80,7 +80,7 @@ func (c *Config) checkSource(ms *mistakes) {
 				ms.fail(fmt.Sprintf("source.tables[%d]", i), err)
 			}
 		}
-		if len(*ms) == before && !s.URL.IsZero() {
+		if len(*ms) == before && (len(s.Tables) > 0 || isOneOf(s.URL, MySQL, MariaDB)) {
 			ms.fail("source.tables", err)
 		}
 	}

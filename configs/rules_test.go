@@ -1,0 +1,61 @@
+package configs
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestRulesThatNeedAnOtherwiseValidFile adds to the minimal file one thing, and expects one mistake, or none.
+func TestRulesThatNeedAnOtherwiseValidFile(t *testing.T) {
+	long := strings.Repeat("a", 41)
+	for _, c := range []struct {
+		name  string
+		env   []string
+		added string
+		want  string // how the only mistake begins; empty: none
+	}{
+		{"table selected", nil, `transform: {tables: [{source: shop.a}]}`, ""},
+		{"table of another database", nil, `transform: {tables: [{source: other.a}]}`, `transform.tables[0].source: "other.a" is not among source.tables`},
+		{"name at its limit", []string{"CROSSFADE_NAME", long[1:]}, "", ""},
+		{"name too long", []string{"CROSSFADE_NAME", long}, "", "name: "},
+		{"name with - at its end", []string{"CROSSFADE_NAME", "a-"}, "", "name: "},
+		{"name with _", []string{"CROSSFADE_NAME", "a_b"}, "", "name: "},
+		{"socket path at its limit", []string{"CROSSFADE_STATE_DIR", "/" + strings.Repeat("d", 107-len("//shop/sock"))}, "", ""},
+		{"socket path too long", []string{"CROSSFADE_STATE_DIR", "/" + strings.Repeat("d", 108-len("//shop/sock"))}, "", "state_dir: "},
+		{"no state directory", []string{"CROSSFADE_STATE_DIR", ""}, "", "state_dir: is required"},
+		{"replicas in a cluster", []string{"CROSSFADE_STREAM_URL", "nats://n1,n2,n3", "CROSSFADE_STREAM_REPLICAS", "3"}, "", ""},
+		{"replicas without a cluster", []string{"CROSSFADE_STREAM_REPLICAS", "3"}, "", "stream.replicas: the embedded server has one"},
+		{"row over the limit", []string{"CROSSFADE_STREAM_MAX_ROW", "2GiB"}, "", "stream.max_row: 2GiB is not between"},
+		{"source is a stream", []string{"CROSSFADE_SOURCE_URL", "nats://u:p@h"}, "", "source.url: leads to no database"},
+		{"probe of the own user", []string{"CROSSFADE_SOURCE_PROBE_URL", "mysql://u@db1/shop"}, "", "source.probe_url: names crossfade's own user"},
+		{"probe of another user", []string{"CROSSFADE_SOURCE_PROBE_URL", "mysql://app@db1/shop"}, "", ""},
+		{"one column to two", nil, `transform: {tables: [{source: shop.a, columns: [{source: a, target: b}, {source: a, target: c}]}]}`, ""},
+		{"dropped twice", nil, `transform: {tables: [{source: shop.a, columns: [{source: a, drop: true}, {source: a, drop: true}]}]}`, `transform.tables[0].columns[1].source: "a" is dropped`},
+		{"dropped and used", nil, `transform: {tables: [{source: shop.a, columns: [{source: a, drop: true}, {source: a, target: b}]}]}`, `transform.tables[0].columns[1].source: "a" is dropped`},
+		{"pause at the timeout", []string{"CROSSFADE_CUTOVER_MAX_PAUSE", "30s"}, "", ""},
+		{"pause above the timeout", []string{"CROSSFADE_CUTOVER_MAX_PAUSE", "31s"}, "", "cutover.max_pause: 31s is above"},
+		{"release, existing and create", []string{"CROSSFADE_STREAM_RELEASE", "applied", "CROSSFADE_SNAPSHOT_EXISTING", "truncate", "CROSSFADE_TARGET_CREATE", "false"}, "", ""},
+		{"no TCP", []string{"CROSSFADE_API_LISTEN", ""}, "", ""},
+	} {
+		err := mustLoad(t, minimal+c.added, env(c.env...)).Validate()
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: got %v", c.name, err)
+		case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n")):
+			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+func TestLoadReadsTheEnvironmentOfTheProcess(t *testing.T) {
+	t.Setenv("SRC_PW", "one")
+	t.Setenv("DST_PW", "two")
+	t.Setenv("CROSSFADE_APPLY_LANES", "9")
+	cfg, err := Load("samples/mysql-to-postgres.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Source.URL.Password().Reveal() != "one" || cfg.Target.URL.Password().Reveal() != "two" || cfg.Apply.Lanes != 9 {
+		t.Errorf("got %+v", *cfg)
+	}
+}
