@@ -103,27 +103,6 @@ func (r *run) statements(work context.Context, list []string) error {
 	return nil
 }
 
-// constraints makes and validates what needs all tables complete.
-func (r *run) constraints(ctx, work context.Context, place Place) error {
-	err := r.atBarrier(ctx, func() error {
-		for _, l := range r.lanes {
-			for t := range l.held {
-				return fmt.Errorf("table %s is held: replay it by crossfade resume --table %s first", t.Setup.Source, t.Setup.Source)
-			}
-		}
-		if err := r.statements(work, r.a.opts.ConstraintSQL); err != nil {
-			return err
-		}
-		tx := r.tx(place)
-		return r.commit(work, &tx)
-	})
-	if err != nil {
-		return fmt.Errorf("make the constraints in frame %d: %w", place.Seq, err)
-	}
-	r.a.notify(Event{Kind: EventConstraints, Seq: place.Seq})
-	return nil
-}
-
 // lenient takes strictness back: rows of the table are about to be read again, and what was read may be newer than the changes that follow.
 // The table becomes strict again by the next strict frame.
 func (r *run) lenient(ctx, work context.Context, t *Table) error {

@@ -57,20 +57,26 @@ func (a *Applier) Replay(ctx context.Context, source string) error {
 
 // replay serves an ask. Fatal is an error that ends the run.
 func (r *run) replay(ctx, work context.Context, source string) (result, fatal error) {
+	barrier := r.atBarrier(ctx, func() error {
+		result, fatal = r.replayStanding(ctx, work, source)
+		return fatal
+	})
+	if result == nil {
+		result = barrier
+	}
+	return result, barrier
+}
+
+// replayStanding serves an ask while all lanes stand.
+func (r *run) replayStanding(ctx, work context.Context, source string) (result, fatal error) {
 	t := r.tables[source]
 	if t == nil {
 		return fmt.Errorf("replay %s: the migration has no such table", source), nil
 	}
-	fatal = r.atBarrier(ctx, func() error {
-		p := &replay{run: r, table: t}
-		result = p.all(ctx, work)
-		if errors.Is(result, ErrRevoked) {
-			return result
-		}
-		return nil
-	})
-	if fatal != nil && result == nil {
-		result = fatal
+	p := &replay{run: r, table: t}
+	result = p.all(ctx, work)
+	if errors.Is(result, ErrRevoked) {
+		fatal = result
 	}
 	return result, fatal
 }
