@@ -1,9 +1,13 @@
 package mysql
 
 import (
+	"context"
 	"log/slog"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +17,47 @@ import (
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }
+
+// servers are those of all tests of this package that change what belongs to a whole server; each test puts it back.
+type serverOnce struct {
+	once    sync.Once
+	server  *testdb.MySQLServer
+	err     error
+	options []string
+}
+
+var scratch, withoutGTID = serverOnce{}, serverOnce{options: []string{"--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"}}
+
+func (s *serverOnce) get(t testing.TB) *testdb.MySQLServer {
+	t.Helper()
+	s.once.Do(func() {
+		options := append([]string{"--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0"}, s.options...)
+		s.server, s.err = testdb.StartMySQL(context.Background(), "", os.Stderr, options...)
+	})
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	return s.server
+}
+
+// global sets a global variable for the time of a test.
+func global(t testing.TB, d *testdb.MySQLDB, name, value string) {
+	t.Helper()
+	var before string
+	if err := d.DB.QueryRowContext(t.Context(), "SELECT @@GLOBAL."+name).Scan(&before); err != nil {
+		t.Fatal(err)
+	}
+	d.Exec(t, "SET GLOBAL "+name+" = "+value)
+	t.Cleanup(func() {
+		stmt := "SET GLOBAL " + name + " = '" + before + "'"
+		if _, err := strconv.ParseUint(before, 10, 64); err == nil {
+			stmt = "SET GLOBAL " + name + " = " + before
+		}
+		if _, err := d.DB.ExecContext(context.Background(), stmt); err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 // config reads a test server's URL.
 func config(t testing.TB, raw string) Config {

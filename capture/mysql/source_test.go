@@ -99,15 +99,19 @@ func TestConnectionsAreEncryptedWhenAsked(t *testing.T) {
 }
 
 func TestPresetsOfTheServerDoNotChangeWhatIsRead(t *testing.T) {
-	server := testdb.NewMySQL(t, "--sql-mode=PAD_CHAR_TO_FULL_LENGTH,ANSI_QUOTES,NO_BACKSLASH_ESCAPES,REAL_AS_FLOAT,HIGH_NOT_PRECEDENCE", "--default-time-zone=+05:30",
-		"--character-set-server=latin1", "--transaction-isolation=READ-UNCOMMITTED", "--autocommit=0")
-	d := server.Database(t)
+	d := scratch.get(t).Database(t)
 	d.Exec(t, `SET SESSION sql_mode = '', time_zone = '+00:00';
 		CREATE TABLE p (k varchar(9) CHARACTER SET utf8mb4 PRIMARY KEY, c char(5) CHARACTER SET utf8mb4, ts timestamp NULL, d date);
-		INSERT INTO p VALUES ('a''\\', 'é', '2024-01-02 03:04:05', '0000-00-00'), ('b', 'x', NULL, NULL); COMMIT;
-		SET GLOBAL sql_select_limit = 1; SET GLOBAL max_execution_time = 1; SET GLOBAL sql_big_selects = 0; SET GLOBAL max_join_size = 1; SET GLOBAL init_connect = 'SET NAMES latin1'`)
-	s := open(t, d)
+		INSERT INTO p VALUES ('a''\\', 'é', '2024-01-02 03:04:05', '0000-00-00'), ('b', 'x', NULL, NULL)`)
 	table := tables(t, d)["p"]
+	for name, value := range map[string]string{
+		"sql_mode": "'PAD_CHAR_TO_FULL_LENGTH,ANSI_QUOTES,NO_BACKSLASH_ESCAPES,REAL_AS_FLOAT,HIGH_NOT_PRECEDENCE'", "time_zone": "'+05:30'",
+		"character_set_server": "latin1", "transaction_isolation": "'READ-UNCOMMITTED'", "autocommit": "0", "sql_select_limit": "1", "max_execution_time": "1",
+		"sql_big_selects": "0", "max_join_size": "1", "init_connect": "'SET NAMES latin1'",
+	} {
+		global(t, d, name, value)
+	}
+	s := open(t, d)
 	want := []string{`text a'\ | text é | timestamp 2024-01-02 03:04:05 | date 0000-00-00`, "text b | text x | null | null"}
 	rows := readAll(t, s, table)
 	if len(rows) != 2 || write(rows[0]) != want[0] || write(rows[1]) != want[1] {
@@ -153,11 +157,19 @@ func TestSetupMayBeRepeatedAndHeartbeatMovesThePosition(t *testing.T) {
 	}
 }
 
+func server(t *testing.T, gtidMode string) *testdb.MySQLServer {
+	t.Helper()
+	if gtidMode == "OFF" {
+		return withoutGTID.get(t)
+	}
+	return scratch.get(t)
+}
+
 // D16: what the stream holds must be in the source, and all after it must still be there.
 func TestAPositionThatTheServerDoesNotHaveIsRefused(t *testing.T) {
 	for _, mode := range []string{"ON", "OFF"} {
 		t.Run("gtid "+mode, func(t *testing.T) {
-			d := testdb.NewMySQL(t, "--gtid-mode="+mode, "--enforce-gtid-consistency="+mode).Database(t)
+			d := server(t, mode).Database(t)
 			s := open(t, d)
 			old := now(t, s)
 			if err := s.Contains(t.Context(), old); err != nil {
@@ -219,8 +231,13 @@ func refused(t *testing.T, s *Source, position, reason, remedy string) {
 // acknowledgement of a replica that does not exist is waited for.
 func invisible(t *testing.T, d *testdb.MySQLDB, s *Source) (proof string, wait func()) {
 	t.Helper()
-	d.Exec(t, `CREATE TABLE r (id int PRIMARY KEY); INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so';
-		SET GLOBAL rpl_semi_sync_source_timeout = 2500, GLOBAL rpl_semi_sync_source_wait_no_replica = ON, GLOBAL rpl_semi_sync_source_enabled = ON`)
+	d.Exec(t, `CREATE TABLE r (id int PRIMARY KEY); INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'`)
+	t.Cleanup(func() {
+		if _, err := d.DB.ExecContext(context.Background(), "UNINSTALL PLUGIN rpl_semi_sync_source"); err != nil {
+			t.Error(err)
+		}
+	})
+	d.Exec(t, `SET GLOBAL rpl_semi_sync_source_timeout = 2500, GLOBAL rpl_semi_sync_source_wait_no_replica = ON, GLOBAL rpl_semi_sync_source_enabled = ON`)
 	_, before, err := s.fileStatus(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -264,7 +281,7 @@ func invisible(t *testing.T, d *testdb.MySQLDB, s *Source) (proof string, wait f
 func TestAReadSeesEverythingUpToItsProof(t *testing.T) {
 	for _, mode := range []string{"ON", "OFF"} {
 		t.Run("gtid "+mode, func(t *testing.T) {
-			d := testdb.NewMySQL(t, "--gtid-mode="+mode, "--enforce-gtid-consistency="+mode).Database(t)
+			d := server(t, mode).Database(t)
 			s := open(t, d)
 			proof, wait := invisible(t, d, s)
 			defer wait()
@@ -288,7 +305,7 @@ func rangeUnder(t *testing.T, s *Source, proof string, d *testdb.MySQLDB, name s
 }
 
 func TestAProofThatDoesNotComeIsSaidAndLeavesNothing(t *testing.T) {
-	d := testdb.NewMySQL(t).Database(t)
+	d := testdb.MySQL(t).Database(t)
 	s := open(t, d)
 	s.proofWait = time.Second
 	d.Exec(t, "CREATE TABLE r (id int PRIMARY KEY); INSERT INTO r VALUES (1)")
@@ -315,7 +332,8 @@ func TestAProofThatDoesNotComeIsSaidAndLeavesNothing(t *testing.T) {
 }
 
 func TestWithoutGTIDAnUnorderedServerIsRefused(t *testing.T) {
-	d := testdb.NewMySQL(t, "--gtid-mode=OFF", "--enforce-gtid-consistency=OFF", "--binlog-order-commits=OFF").Database(t)
+	d := withoutGTID.get(t).Database(t)
+	global(t, d, "binlog_order_commits", "OFF")
 	s := open(t, d)
 	d.Exec(t, "CREATE TABLE r (id int PRIMARY KEY); INSERT INTO r VALUES (1)")
 	table := tables(t, d)["r"]
@@ -336,7 +354,7 @@ func TestWithoutGTIDAnUnorderedServerIsRefused(t *testing.T) {
 
 // A session that waits on the server does not notice that its client is gone: it is killed.
 func TestAReadEndsOnTheServerWhenItsContextDoes(t *testing.T) {
-	d := testdb.NewMySQL(t).Database(t)
+	d := testdb.MySQL(t).Database(t)
 	s := open(t, d)
 	d.Exec(t, "CREATE TABLE r (id int PRIMARY KEY, v longtext); INSERT INTO r VALUES (1, REPEAT('x', 30000000)), (2, REPEAT('x', 30000000))")
 	table := tables(t, d)["r"]
@@ -394,7 +412,7 @@ func TestAnErrorOfTheReceiverEndsTheRead(t *testing.T) {
 }
 
 func TestReadsGoOnAfterTheServerWasRestarted(t *testing.T) {
-	server := testdb.NewMySQL(t)
+	server := scratch.get(t)
 	d := server.Database(t)
 	s := open(t, d)
 	d.Exec(t, "CREATE TABLE r (id int PRIMARY KEY); INSERT INTO r VALUES (1)")
