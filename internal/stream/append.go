@@ -22,8 +22,8 @@ const ackTimeout = 10 * time.Second
 
 // sent is a sealed frame that is not known to be durable.
 type sent struct {
-	seq, sum uint64
-	data     []byte
+	seq, sum, prev uint64
+	data           []byte
 }
 
 // writer keeps the chain. While it is live every frame is sent as it comes; otherwise frames only queue up, and settle finds out
@@ -37,6 +37,7 @@ type writer struct {
 	mu      sync.Mutex
 	queue   []sent // queue[head:] in chain order
 	head    int
+	under   int // frames of it under way, from head on
 	bytes   int64
 	next    uint64 // sequence of the next frame
 	sum     uint64 // checksum of the frame before it
@@ -54,7 +55,7 @@ type writer struct {
 	written int64         // bytes sent since then
 
 	acked  atomic.Uint64
-	header nats.Header
+	depth  int           // frames that may be under way at once
 	kick   chan struct{} // settle is wanted
 	room   chan struct{} // there may be room again
 	silent int           // requests in a row that the server did not answer though it is there
@@ -67,7 +68,7 @@ type writer struct {
 func newWriter(l *Log) *writer {
 	return &writer{
 		l: l, inbox: nats.NewInbox(),
-		live: true, header: nats.Header{}, kick: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		live: true, kick: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 }
 
@@ -100,6 +101,12 @@ func (w *writer) prime(ctx context.Context) error {
 
 func (w *writer) start(ctx context.Context) error {
 	w.subject = w.l.cfg.frameSubject(w.l.id)
+	// The replicas of a cluster do not all know the last message id after a restart, so it cannot be a condition there. One frame at a time
+	// needs only the sequence: what stands before it is known to be ours.
+	w.depth = maxInFlightFrames
+	if w.l.replicas > 1 {
+		w.depth = 1
+	}
 	err := w.prime(ctx)
 	if err != nil {
 		return err
@@ -174,13 +181,13 @@ func (l *Log) Append(ctx context.Context, frame []byte) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("append frame: %w", err)
 	}
-	w.push(sent{seq: seq, sum: sum, data: frame})
+	w.push(sent{seq: seq, sum: sum, prev: w.sum, data: frame})
 	w.next, w.sum = seq+1, sum
 	if w.live {
 		if err := w.diskRoom(); err != nil {
 			w.stall(err)
-		} else if err := w.send(&w.queue[len(w.queue)-1]); err != nil {
-			w.stall(err)
+		} else {
+			w.pump()
 		}
 	}
 	return seq, nil
@@ -230,6 +237,7 @@ func (w *writer) pop() {
 	w.bytes -= int64(len(s.data))
 	*s = sent{}
 	w.head++
+	w.under = max(0, w.under-1)
 	if w.head == len(w.queue) {
 		w.queue, w.head = w.queue[:0], 0
 	}
@@ -238,17 +246,33 @@ func (w *writer) pop() {
 	w.notify()
 }
 
+// message is the frame on its way. Two conditions make the server refuse it anywhere but behind the frame it was sealed to follow: the
+// sequence before it, and the checksum of the frame there, carried as its message id. The sequence alone would not do: with many frames under
+// way, those of one writer fit behind the other's.
 func (w *writer) message(s *sent, reply string) *nats.Msg {
-	w.header[jetstream.ExpectedLastSeqHeader] = []string{strconv.FormatUint(s.seq-1, 10)}
-	return &nats.Msg{Subject: w.subject, Reply: reply, Header: w.header, Data: s.data}
+	h := nats.Header{
+		jetstream.ExpectedLastSeqHeader: {strconv.FormatUint(s.seq-1, 10)},
+		jetstream.MsgIDHeader:           {change.ShapeName(s.sum)},
+	}
+	if s.seq > 1 && w.depth > 1 {
+		h[jetstream.ExpectedLastMsgIDHeader] = []string{change.ShapeName(s.prev)}
+	}
+	return &nats.Msg{Subject: w.subject, Reply: reply, Header: h, Data: s.data}
 }
 
-func (w *writer) send(s *sent) error {
-	err := w.l.link.nc.PublishMsg(w.message(s, w.inbox+"."+strconv.FormatUint(w.round, 36)+"_"+strconv.FormatUint(s.seq, 36)))
-	if errors.Is(err, nats.ErrReconnectBufExceeded) {
-		return errLost
+// pump sends what may be sent. The lock is held and the writer is live.
+func (w *writer) pump() {
+	for ; w.live && w.under < w.depth && w.head+w.under < len(w.queue); w.under++ {
+		s := &w.queue[w.head+w.under]
+		err := w.l.link.nc.PublishMsg(w.message(s, w.inbox+"."+strconv.FormatUint(w.round, 36)+"_"+strconv.FormatUint(s.seq, 36)))
+		if errors.Is(err, nats.ErrReconnectBufExceeded) {
+			err = errLost
+		}
+		if err != nil {
+			w.stall(err)
+			return
+		}
 	}
-	return err
 }
 
 // stall stops sending and wants the stream settled. What is in flight may arrive or not.
@@ -257,6 +281,7 @@ func (w *writer) stall(cause error) {
 		return
 	}
 	w.live = false
+	w.under = 0
 	w.round++
 	w.setBlocked(cause)
 	select {
@@ -296,6 +321,7 @@ const (
 	codeAccountLimit    = 10002
 	codeWrongLast       = 10071
 	codeWrongLastShared = 10164 // the same on a replicated stream
+	codeWrongLastID     = 10070
 	codeTooLarge        = 10054
 	codeSealed          = 10109
 )
@@ -318,7 +344,7 @@ func readAck(m *nats.Msg, seq uint64) error {
 	switch a.Error.Code {
 	case codeStoreFailed, codeNoResources, codeNoStorage, codeAccountLimit:
 		return fmt.Errorf("%w: %s (%d)", errFull, a.Error.Message, a.Error.Code)
-	case codeWrongLast, codeWrongLastShared:
+	case codeWrongLast, codeWrongLastShared, codeWrongLastID:
 		return fmt.Errorf("%w: %s (%d)", errMismatch, a.Error.Message, a.Error.Code)
 	case codeTooLarge, codeSealed:
 		return fmt.Errorf("%w: frame %d refused: %s (%d)", ErrForeign, seq, a.Error.Message, a.Error.Code)
@@ -348,6 +374,7 @@ func (w *writer) reply(m *nats.Msg) {
 		return
 	}
 	w.pop()
+	w.pump()
 }
 
 func parseReply(s string) (round, seq uint64, ok bool) {

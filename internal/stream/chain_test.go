@@ -212,6 +212,33 @@ func TestTheSecondWriterIsFenced(t *testing.T) {
 	readN(t, a, 0, 0, 20)
 }
 
+// The second writer's frames 11 and on expect exactly the sequence at which the first one stands; only the checksum of the frame there tells them apart.
+func TestManyFramesUnderWayDoNotFitBehindAnotherWriters(t *testing.T) {
+	n := startNATS(t)
+	ctx := testContext(t)
+	a, b := openAt(t, n.config()), openAt(t, n.config())
+	appendN(t, a, 1, 10, 1000)
+	b.w.mu.Lock() // all of them go out together
+	var err error
+	for k := 1; k <= 50; k++ {
+		frame := frameOf(t, 1000+k, 1000)
+		s := sent{seq: b.w.next, prev: b.w.sum, data: frame}
+		if s.sum, err = change.Seal(frame, b.id, s.seq, s.prev); err != nil {
+			t.Fatal(err)
+		}
+		b.w.push(s)
+		b.w.next, b.w.sum = s.seq+1, s.sum
+	}
+	b.w.pump()
+	b.w.mu.Unlock()
+	wantError(t, b.Wait(ctx, 50), ErrFenced)
+	if b.Acked() != 0 {
+		t.Fatalf("frame %d of the fenced writer was acknowledged", b.Acked())
+	}
+	appendN(t, a, 11, 60, 1000)
+	readN(t, a, 0, 0, 60)
+}
+
 func TestTwoWritersAtOnceNeverInterleave(t *testing.T) {
 	n := startNATS(t)
 	for round := range 5 {

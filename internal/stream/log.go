@@ -29,6 +29,7 @@ type Log struct {
 	created bool
 	// maxBytes is the stream's size limit when it was opened.
 	maxBytes int64
+	replicas int
 	w        *writer
 	purge    purger
 	facts    facts
@@ -106,7 +107,7 @@ func (l *Log) prepare(ctx context.Context) error {
 		}
 		l.log.Info("max_bytes of the stream changed", "from", info.Config.MaxBytes, "to", sc.MaxBytes)
 	}
-	l.maxBytes = info.Config.MaxBytes
+	l.maxBytes, l.replicas = info.Config.MaxBytes, info.Config.Replicas
 	if l.cfg.MaxBytes > 0 {
 		l.maxBytes = l.cfg.MaxBytes
 	}

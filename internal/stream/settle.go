@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // run settles the chain whenever sending stopped, and notices when acknowledgements stay away.
@@ -78,9 +76,8 @@ func (w *writer) resume(ctx context.Context) error {
 	}
 	first := w.queue[w.head]
 	// The queue only grows meanwhile: nothing is popped while the writer is not live.
-	m := &nats.Msg{Subject: w.subject, Header: nats.Header{}, Data: first.data}
-	m.Header[jetstream.ExpectedLastSeqHeader] = []string{strconv.FormatUint(first.seq-1, 10)}
 	w.mu.Unlock()
+	m := w.message(&first, "")
 
 	rctx, end := w.l.link.call(ctx, w.l.cfg.ackTimeout)
 	defer end()
@@ -96,17 +93,10 @@ func (w *writer) resume(ctx context.Context) error {
 	defer w.mu.Unlock()
 	w.pop()
 	w.flow()
-	for i := w.head; i < len(w.queue); i++ {
-		if err := w.send(&w.queue[i]); err != nil {
-			w.live = false
-			w.round++
-			return err
-		}
-	}
 	return nil
 }
 
-// flow opens the writer again. The lock is held.
+// flow opens the writer again and sends what waits. The lock is held.
 func (w *writer) flow() {
 	if w.err != nil {
 		return
@@ -117,6 +107,7 @@ func (w *writer) flow() {
 	w.live, w.full, w.blocked = true, false, ""
 	w.moved = time.Now()
 	w.notify()
+	w.pump()
 }
 
 // unanswered judges a publish without an answer. The embedded server answers, unless its storage failed: it then stays silent for ever.
@@ -130,7 +121,8 @@ func (w *writer) unanswered(err error) error {
 	return fmt.Errorf("%w: the embedded server stores no more frames: %s: check the disk of %s and restart; nothing acknowledged is lost", ErrStorage, w.l.srv.log.lastOr(err.Error()), w.l.cfg.Dir)
 }
 
-// settle takes as durable what the stream has of the queue. Our frames are recognised by their checksums, which chain up to the one compared.
+// settle takes as durable what the stream has of the queue. The last frame is recognised by its checksum; the server stored it only because the
+// one before it was ours too (see message), and so on down to base.
 func (w *writer) settle(ctx context.Context) error {
 	if !w.l.link.nc.IsConnected() {
 		return errLost
@@ -178,7 +170,7 @@ func (w *writer) settle(ctx context.Context) error {
 	for w.base < last {
 		w.pop()
 	}
-	w.silent = 0 // it does store, only slowly
+	w.silent = 0 // the server does store, only slowly
 	return nil
 }
 
