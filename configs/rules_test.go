@@ -1,6 +1,10 @@
 package configs
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -57,5 +61,37 @@ func TestLoadReadsTheEnvironmentOfTheProcess(t *testing.T) {
 	}
 	if cfg.Source.URL.Password().Reveal() != "one" || cfg.Target.URL.Password().Reveal() != "two" || cfg.Apply.Lanes != 9 {
 		t.Errorf("got %+v", *cfg)
+	}
+}
+
+func TestWrongVariableIsNamedBesideItsKey(t *testing.T) {
+	_, err := load("crossfade.yaml", []byte(minimal), env("CROSSFADE_APPLY_LANES", "many", "CROSSFADE_SOURCE_URL", "mysql://u:hunter2#@h", "CROSSFADE_CUTOVER_MAX_LAG", ""))
+	want := `source.url: from CROSSFADE_SOURCE_URL: the URL holds a #; write it as %23 when it belongs to a password
+apply.lanes: from CROSSFADE_APPLY_LANES: "many" is no whole number; write digits only
+cutover.max_lag: from CROSSFADE_CUTOVER_MAX_LAG: "" is no duration; write a number with its unit, such as 500ms, 30s, 10m or 1h`
+	if err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+func TestWrongPasswordFilesAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{"": "is empty or holds several lines", "\n": "is empty", "a\nhunter2\n": "several lines", "a\x00hunter2": "several lines"} {
+		path := filepath.Join(dir, "password")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := load("crossfade.yaml", []byte(minimal), env("CROSSFADE_SOURCE_PASSWORD_FILE", path))
+		if err == nil || !strings.HasPrefix(err.Error(), "source.password_file: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+	_, err := load("crossfade.yaml", []byte(minimal), env("CROSSFADE_SOURCE_PASSWORD_FILE", filepath.Join(dir, "none")))
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "source.password_file: ") {
+		t.Errorf("missing: got %v", err)
+	}
+	_, err = load("crossfade.yaml", []byte(minimal), env("CROSSFADE_SOURCE_URL", "mysql://u:hunter2@h/shop", "CROSSFADE_SOURCE_PASSWORD_FILE", filepath.Join(dir, "password")))
+	if err == nil || err.Error() != "source.password_file: the password stands in source.url too; remove one of them" {
+		t.Errorf("twice: got %v", err)
 	}
 }
