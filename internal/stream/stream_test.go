@@ -64,11 +64,13 @@ type natsServer struct {
 	t    testing.TB
 	dir  string
 	port int
-	srv  *server.Server
+	// payload is the server's max_payload.
+	payload int32
+	srv     *server.Server
 }
 
 func startNATS(t testing.TB) *natsServer {
-	n := &natsServer{t: t, dir: t.TempDir(), port: server.RANDOM_PORT}
+	n := &natsServer{t: t, dir: t.TempDir(), port: server.RANDOM_PORT, payload: maxPayload}
 	n.start()
 	t.Cleanup(n.stop)
 	return n
@@ -78,7 +80,7 @@ func (n *natsServer) start() {
 	n.t.Helper()
 	srv, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: n.port, NoSigs: true, NoLog: true, JetStream: true, StoreDir: n.dir, SyncAlways: true,
-		MaxPayload: maxPayload, JetStreamMaxStore: 1 << 40,
+		MaxPayload: n.payload, JetStreamMaxStore: 1 << 40,
 	})
 	if err != nil {
 		n.t.Fatal(err)
