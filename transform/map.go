@@ -114,16 +114,23 @@ func (m *Mapper) Map(src *change.Change) ([]change.Change, error) {
 	default:
 		return nil, fmt.Errorf("transform %s of %s: not a change of a source", src.Op, t.Source)
 	}
-	var refused *RowError
-	switch {
-	case errors.As(err, &refused):
-		out = change.Change{Table: src.Table, Op: change.Refused, Before: src.Before, After: src.After, Err: refused.Error()}
-	case err != nil:
-		return nil, err
-	case !keep:
+	if err != nil {
+		return m.refuse(src, err)
+	}
+	if !keep {
 		return nil, nil
 	}
 	m.out[0] = out
+	return m.out[:], nil
+}
+
+// refuse makes a change of a row that cannot be mapped, with the row as the source has it.
+func (m *Mapper) refuse(src *change.Change, err error) ([]change.Change, error) {
+	var row *RowError
+	if !errors.As(err, &row) {
+		return nil, err
+	}
+	m.out[0] = change.Change{Table: src.Table, Op: change.Refused, Before: src.Before, After: src.After, Err: row.Error()}
 	return m.out[:], nil
 }
 

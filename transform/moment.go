@@ -91,6 +91,7 @@ func toDate(p *policy) converter {
 		if len(v.B) != 10 || !validDate(v.B) {
 			return p.noDate(s, v, change.Date, 0)
 		}
+		v.Kind = change.Date // it may have been text
 		return v, nil
 	}
 }

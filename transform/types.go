@@ -224,7 +224,7 @@ func (t pgType) complete(s sourceType) pgType {
 
 // kindIn is the form of the target column's values. An integer in a numeric without decimals stays an integer, so that it can be hashed.
 func (s sourceType) kindIn(t pgType) change.Kind {
-	if t.base == pgNumeric && s.class == ints && t.b == 0 {
+	if t.base == pgNumeric && (s.class == ints || s.class == bitStrings) && t.b == 0 {
 		return change.Int
 	}
 	return t.kind()
