@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/crossfade-io/crossfade/apply/postgres"
+	"github.com/crossfade-io/crossfade/capture/mysql"
+	"github.com/crossfade-io/crossfade/configs"
+	"github.com/crossfade-io/crossfade/cutover/verify"
+	"github.com/crossfade-io/crossfade/internal/stream"
+)
+
+// databaseName is the migration's name as databases and the broker take it.
+func databaseName(name string) string { return strings.ReplaceAll(name, "-", "_") }
+
+func openSource(ctx context.Context, cfg *configs.Config, log *slog.Logger) (*mysql.Source, error) {
+	u := cfg.Source.URL
+	tls, err := u.TLSConfig()
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("source.url: %w", err)}
+	}
+	globs, err := cfg.Source.Globs()
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return mysql.Open(ctx, mysql.Config{
+		Host: u.Address(), User: u.User(), Password: u.Password().Reveal(), Database: u.Database(), TLS: tls,
+		ServerID: serverID(cfg.Name), Migration: databaseName(cfg.Name), Heartbeat: time.Second, ReadTimeout: 35 * time.Second,
+		Selected: globs.Match, Readers: cfg.Snapshot.Parallel + 2,
+	}, log)
+}
+
+// serverID is the id under which the tail registers with the source. It is the same at every start, so that the server ends the session of an
+// earlier start that it still believes in, and unlikely to be another replica's.
+func serverID(name string) uint32 {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "crossfade %s", name)
+	return h.Sum32()%0x3fffffff + 0x40000000
+}
+
+// targetConfig is how sessions of the target are opened.
+func targetConfig(u configs.URL) (*pgx.ConnConfig, error) {
+	c, err := pgx.ParseConfig("postgres://")
+	if err != nil {
+		return nil, err
+	}
+	tls, err := u.TLSConfig()
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("target.url: %w", err)}
+	}
+	c.Host, c.Port, c.Database, c.User, c.Password, c.TLSConfig = u.Host(), u.Port(), u.Database(), u.User(), u.Password().Reveal(), tls
+	c.Fallbacks = nil
+	c.ConnectTimeout = 10 * time.Second
+	c.RuntimeParams = map[string]string{"application_name": "crossfade"}
+	return c, nil
+}
+
+// openTarget returns a pool of sessions for all that is not the applier: verification, DDL, the gate.
+func openTarget(ctx context.Context, u configs.URL) (*pgxpool.Pool, error) {
+	conn, err := targetConfig(u)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range verify.SessionParameters {
+		conn.RuntimeParams[k] = v
+	}
+	pc, err := pgxpool.ParseConfig("postgres://")
+	if err != nil {
+		return nil, err
+	}
+	pc.ConnConfig = conn
+	pc.MaxConns = 12
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, err
+	}
+	ping, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := pool.Ping(ping); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to PostgreSQL at %s: %w; check target.url, the password and pg_hba.conf", u.Address(), err)
+	}
+	return pool, nil
+}
+
+// openApplyTarget connects the applier's side of the target.
+func openApplyTarget(ctx context.Context, cfg *configs.Config, log *slog.Logger) (*postgres.Target, error) {
+	return postgres.Open(ctx, postgres.Config{URL: postgresURL(cfg.Target.URL), Migration: databaseName(cfg.Name), Logger: log})
+}
+
+// postgresURL writes the URL with its password, which only the driver sees.
+func postgresURL(u configs.URL) string {
+	out := url.URL{Scheme: "postgres", User: url.UserPassword(u.User(), u.Password().Reveal()), Host: u.Address(), Path: "/" + u.Database()}
+	q := url.Values{"sslmode": {string(u.SSLMode())}}
+	for key, v := range map[string]string{"sslrootcert": u.SSLRootCert(), "sslcert": u.SSLCert(), "sslkey": u.SSLKey()} {
+		if v != "" {
+			q.Set(key, v)
+		}
+	}
+	out.RawQuery = q.Encode()
+	return out.String()
+}
+
+func streamConfig(cfg *configs.Config) stream.Config {
+	s := stream.Config{Name: cfg.Name, Replicas: cfg.Stream.Replicas, MaxBytes: int64(cfg.Stream.MaxBytes), Keep: cfg.Stream.Keep}
+	if cfg.Stream.URL.IsZero() {
+		s.Dir = streamDir(cfg)
+	} else {
+		s.URL = natsURL(cfg.Stream.URL)
+	}
+	return s
+}
+
+func streamDir(cfg *configs.Config) string { return cfg.Dir() + "/stream" }
+
+// natsURL writes the URL with its password, which only the client library sees.
+func natsURL(u configs.URL) string {
+	parts := make([]string, 0, 3)
+	for _, a := range u.Addresses() {
+		s := "nats://"
+		if t := u.Token(); !t.IsZero() {
+			s += t.Reveal() + "@"
+		} else if u.User() != "" {
+			s += u.User() + ":" + u.Password().Reveal() + "@"
+		}
+		parts = append(parts, s+a)
+	}
+	return strings.Join(parts, ",")
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/crossfade-io/crossfade/configs"
+	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/gate"
+	"github.com/crossfade-io/crossfade/internal/control"
+)
+
+// gates are the two sides as the cutover sees them.
+type gates struct {
+	source *gate.MySQL
+	target *gate.Postgres
+	tables []cutover.Table
+}
+
+func openGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error) {
+	g := &gates{}
+	var names []cutover.Name
+	for _, t := range e.plan.Tables() {
+		ct := cutover.Table{Source: cutover.Name{Schema: t.Source.Schema, Table: t.Source.Name}, Target: cutover.Name{Schema: t.Target.Schema, Table: t.Target.Name}}
+		ct.AutoIncrement, ct.Sequence = numbered(t)
+		g.tables = append(g.tables, ct)
+		names = append(names, ct.Source)
+	}
+	login, err := mysqlLogin(cfg.Source.URL)
+	if err != nil {
+		return nil, err
+	}
+	sc := gate.MySQLConfig{Migration: databaseName(cfg.Name), Login: *login, Tables: names}
+	if !cfg.Source.ProbeURL.IsZero() {
+		if sc.Probe, err = mysqlLogin(cfg.Source.ProbeURL); err != nil {
+			return nil, err
+		}
+	}
+	tc := gate.PostgresConfig{Migration: databaseName(cfg.Name), URL: postgresURL(cfg.Target.URL), Tables: g.tables}
+	if !cfg.Target.ProbeURL.IsZero() {
+		tc.Probe = postgresURL(cfg.Target.ProbeURL)
+	}
+	if g.source, err = gate.OpenMySQL(ctx, sc); err != nil {
+		return nil, err
+	}
+	if g.target, err = gate.OpenPostgres(ctx, tc); err != nil {
+		return nil, errors.Join(err, g.source.Close())
+	}
+	return g, nil
+}
+
+func (g *gates) close() {
+	_ = g.source.Close() // nothing hangs on how these connections end
+	_ = g.target.Close()
+}
+
+func mysqlLogin(u configs.URL) (*gate.Login, error) {
+	tls, err := u.TLSConfig()
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return &gate.Login{Addr: u.Address(), User: u.User(), Password: u.Password().Reveal(), TLS: tls}, nil
+}
+
+// cleanup takes the gates away, triggers before what they read. After a completed migration the source is sealed first, unless it is to be opened.
+func (g *gates) cleanup(ctx context.Context, cfg *configs.Config, openOld bool) error {
+	machine, err := newMachine(cfg, g, nil)
+	if err != nil {
+		return err
+	}
+	verdict := ""
+	r, err := machine.Report(ctx, 0)
+	switch {
+	case err == nil:
+		verdict = r.Verdict
+	case !errors.Is(err, cutover.ErrNothing):
+		return err
+	}
+	switch {
+	case verdict == cutover.VerdictRunning:
+		return control.Fail(control.ExitRefused, errors.New("a cutover is between its beginning and its decision"), "start the daemon, which settles it")
+	case verdict == cutover.VerdictCompleted && !openOld:
+		if err := g.source.Seal(ctx, ""); err != nil {
+			return fmt.Errorf("keep the old side closed: %w", err)
+		}
+	default:
+		if err := g.source.Unseal(ctx); err != nil {
+			return fmt.Errorf("open the old side: %w", err)
+		}
+	}
+	if err := g.target.Remove(ctx); err != nil {
+		return err
+	}
+	return g.source.Remove(ctx)
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/crossfade-io/crossfade/apply"
+	"github.com/crossfade-io/crossfade/apply/postgres"
+	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/capture/mysql"
+	"github.com/crossfade-io/crossfade/configs"
+	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/verify"
+	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
+	"github.com/crossfade-io/crossfade/internal/control"
+	"github.com/crossfade-io/crossfade/internal/stream"
+	"github.com/crossfade-io/crossfade/transform"
+)
+
+// migration is the running daemon: the ends and the stream between them, which open makes, and what runs over them.
+type migration struct {
+	cfg *configs.Config
+	log *slog.Logger
+
+	ends
+	verifier   *verify.Verifier
+	machine    *cutover.Machine
+	closeGates func()
+	cutovers   sync.Mutex             // one verb at a time
+	attempting atomic.Bool            // an attempt runs
+	decided    atomic.Bool            // the target serves
+	unfinished atomic.Pointer[string] // what is left to do after the decision
+
+	links    links
+	resumes  counterGate
+	trouble  trouble
+	progress progress
+	applying applying
+}
+
+// ends are the two databases, the mapping between them, and the stream.
+type ends struct {
+	source *mysql.Source
+	pool   *pgxpool.Pool
+	target *postgres.Target
+	stream *stream.Log
+	tables []*catalog.Table // selected source tables, in the versions in force where capture goes on
+	plan   *transform.Plan
+}
+
+// progress is what status shows of capture.
+type progress struct {
+	publisher atomic.Pointer[capture.Publisher]
+	snapshot  atomic.Pointer[capture.Snapshot]
+	finished  atomic.Bool // the after phase is done
+	validated atomic.Bool // the first full verification has ended
+	checking  atomic.Bool
+	meter     meter
+	room      meter
+}
+
+// applying is the applier that runs now; it is stopped by a pause and by a cutover, and started again with a new token.
+type applying struct {
+	mu      sync.Mutex
+	applier *apply.Applier
+	cancel  context.CancelCauseFunc
+	halted  bool // a cutover has ended its work
+	paused  bool
+	changed counterGate
+}
+
+func newMigration(cfg *configs.Config, log *slog.Logger) *migration {
+	return &migration{cfg: cfg, log: log}
+}
+
+func (m *migration) close() {
+	if m.closeGates != nil {
+		m.closeGates()
+	}
+	if m.stream != nil {
+		if err := m.stream.Close(); err != nil {
+			m.log.Warn("close the stream", "err", err)
+		}
+	}
+	if m.source != nil {
+		if err := m.source.Close(); err != nil {
+			m.log.Warn("close the source", "err", err)
+		}
+	}
+	if m.target != nil {
+		m.target.Close()
+	}
+	if m.pool != nil {
+		m.pool.Close()
+	}
+}
+
+// trouble is what stops the migration until resume, by the part that it stops.
+type trouble struct {
+	mu   sync.Mutex
+	what map[string]error
+}
+
+func (m *migration) fail(part string, err error) {
+	m.trouble.mu.Lock()
+	defer m.trouble.mu.Unlock()
+	if m.trouble.what == nil {
+		m.trouble.what = map[string]error{}
+	}
+	m.trouble.what[part] = err
+	m.log.Error("stopped; resume tries again", "part", part, "err", err)
+}
+
+func (m *migration) recovered(part string) {
+	m.trouble.mu.Lock()
+	delete(m.trouble.what, part)
+	m.trouble.mu.Unlock()
+}
+
+func (m *migration) failure() error {
+	m.trouble.mu.Lock()
+	defer m.trouble.mu.Unlock()
+	for _, part := range []string{"source", "stream", "target", "finish"} {
+		if err := m.trouble.what[part]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needsPerson returns the error when trying again alone cannot help.
+func needsPerson(err error) error {
+	var stop *capture.Stop
+	var refused *control.Error
+	var p *permanent
+	switch {
+	case errors.As(err, &stop), errors.As(err, &refused), errors.As(err, &p):
+		return err
+	}
+	for _, e := range []error{stream.ErrHole, stream.ErrForeign, stream.ErrShrunk, stream.ErrPurged, stream.ErrFenced, stream.ErrStorage, change.ErrCorrupt} {
+		if errors.Is(err, e) {
+			return err
+		}
+	}
+	return nil
+}

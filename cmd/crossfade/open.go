@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/crossfade-io/crossfade/apply"
+	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/control"
+	"github.com/crossfade-io/crossfade/internal/stream"
+)
+
+// Facts that live with the stream, beside the shapes: what must be known of the source as it was, not as it is now.
+const (
+	factStart    = "start"    // position at which the migration began
+	factIdentity = "identity" // of the source server
+	factTables   = "tables"   // the selected source tables as they were at the start (D19)
+	factMapping  = "mapping"  // what the tables were mapped to
+	factFinished = "finished" // the after phase is done
+	factPaused   = "paused"
+)
+
+// open connects to both databases, opens the stream, and reads or makes the mapping.
+func (m *migration) open(ctx context.Context) (err error) {
+	if m.source, err = openSource(ctx, m.cfg, m.log); err != nil {
+		return err
+	}
+	if m.pool, err = openTarget(ctx, m.cfg.Target.URL); err != nil {
+		return err
+	}
+	if m.target, err = openApplyTarget(ctx, m.cfg, m.log); err != nil {
+		return err
+	}
+	if m.stream, err = stream.Open(ctx, streamConfig(m.cfg), m.log); err != nil {
+		return err
+	}
+	return nil
+}
+
+// selectedTables reads the catalog of the source.
+func selectedTables(ctx context.Context, e *ends, match func(schema, table string) bool) ([]*catalog.Table, error) {
+	tables, err := catalog.MySQL(ctx, e.source.DB(), func(schema, table string) bool { return schema != "crossfade" && match(schema, table) })
+	if err != nil {
+		return nil, fmt.Errorf("read the tables of the source: %w", err)
+	}
+	if len(tables) == 0 {
+		return nil, control.Fail(control.ExitRefused, errors.New("no table of the source is selected"), "check source.tables and the SELECT privilege of the user")
+	}
+	return tables, nil
+}
+
+// fact reads a fact of the stream; ok is false when it was never written.
+func (m *migration) fact(ctx context.Context, key string, into any) (ok bool, err error) {
+	b, ok, err := m.stream.Get(ctx, key)
+	if err != nil || !ok {
+		return false, err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return false, fmt.Errorf("read %s beside the stream: %w", key, err)
+	}
+	return true, nil
+}
+
+func (m *migration) remember(ctx context.Context, key string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return m.stream.Put(ctx, key, b)
+}
+
+// start finds where capture goes on: behind the last frame of the stream, or where the migration began.
+func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
+	ledger, err := m.ledger(ctx)
+	if err != nil {
+		return s, err
+	}
+	tables, err := m.copied(ctx)
+	if err != nil {
+		return s, err
+	}
+	// What was queued before an error may still be on its way: only an acknowledged end is an end.
+	last, any, err := m.stream.Last(ctx)
+	if err != nil {
+		return s, err
+	}
+	if !any {
+		s.Tables = tables
+		if _, err := m.fact(ctx, factStart, &s.Position); err != nil {
+			return s, err
+		}
+		return s, m.source.Contains(ctx, s.Position)
+	}
+	at := lowest(ledger)
+	r, err := m.stream.Read(ctx, at.Seq, at.Sum)
+	if err != nil {
+		return s, err
+	}
+	defer r.Close()
+	if s, err = capture.Recover(ctx, tables, r, at.Seq, last); err != nil {
+		return s, err
+	}
+	if err := m.source.Contains(ctx, s.Position); err != nil {
+		return s, err
+	}
+	return s, nil
+}
+
+// ledger reads the ledger; before the first start there is none.
+func (m *migration) ledger(ctx context.Context) ([]apply.LaneRow, error) {
+	var there bool
+	if err := m.pool.QueryRow(ctx, "SELECT to_regclass('crossfade.ledger') IS NOT NULL").Scan(&there); err != nil {
+		return nil, fmt.Errorf("look for the ledger on the target: %w", err)
+	}
+	if !there {
+		return nil, nil
+	}
+	rows, err := m.target.Ledger(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	return rows, nil
+}
+
+// lowest is the ledger row that stands furthest back.
+func lowest(ledger []apply.LaneRow) (low apply.LaneRow) {
+	for i, l := range ledger {
+		if i == 0 || l.Seq < low.Seq {
+			low = l
+		}
+	}
+	return low
+}
+
+// copied is what the target knows of the snapshot.
+func (m *migration) copied(ctx context.Context) (map[string]capture.Progress, error) {
+	rows, err := m.target.Tables(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the progress of the snapshot: %w", err)
+	}
+	out := make(map[string]capture.Progress, len(rows))
+	for _, t := range rows {
+		out[t.Source] = capture.Progress{Next: t.Next, Rows: t.RowsCopied, Done: t.Copied, Strict: t.Strict}
+	}
+	return out, nil
+}

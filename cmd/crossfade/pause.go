@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crossfade-io/crossfade/internal/control"
+)
+
+func newPause(g *global) *cobra.Command {
+	return &cobra.Command{Use: "pause", Short: "Hold applying; the stream goes on", RunE: func(cmd *cobra.Command, _ []string) error {
+		return g.post(cmd, "pause", control.Request{}, "paused")
+	}}
+}
+
+func newResume(g *global) *cobra.Command {
+	var table string
+	c := &cobra.Command{Use: "resume", Short: "Clear a pause, retry what stopped, replay held tables", RunE: func(cmd *cobra.Command, _ []string) error {
+		return g.post(cmd, "resume", control.Request{Table: table}, "resumed")
+	}}
+	c.Flags().StringVar(&table, "table", "", "replay only this held table (schema.table of the source)")
+	return c
+}
+
+// post runs a verb that answers nothing.
+func (g *global) post(cmd *cobra.Command, verb string, r control.Request, done string) error {
+	client, err := g.client()
+	if err != nil {
+		return err
+	}
+	if _, err := client.Post(cmd.Context(), verb, r); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(g.out, done)
+	return err
+}

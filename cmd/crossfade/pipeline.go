@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crossfade-io/crossfade/apply"
+	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/internal/change"
+)
+
+// runCapture reads the source into the stream, and copies what is not copied, until ctx ends.
+func (m *migration) runCapture(ctx context.Context) error {
+	return m.again(ctx, "source", func(ctx context.Context) error {
+		start, err := m.start(ctx)
+		if err != nil {
+			return err
+		}
+		publisher := capture.NewPublisher(capture.Config{Tables: m.tables, MaxRow: int64(m.cfg.Stream.MaxRow), Logger: m.log},
+			m.source, m.stream, func() capture.Mapper { return captureMapper{m.plan.Mapper()} }, start)
+		snapshot, err := capture.NewSnapshot(capture.SnapshotConfig{Parallel: m.cfg.Snapshot.Parallel, ChunkRows: m.cfg.Snapshot.ChunkRows},
+			publisher, captureLedger{m}, m.tables, start)
+		if err != nil {
+			return err
+		}
+		m.progress.publisher.Store(publisher)
+		m.progress.snapshot.Store(snapshot)
+		m.links.up("source")
+		m.log.Info("capture goes on", "position", start.Position, "frame", start.Seq)
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return publisher.Run(ctx) })
+		g.Go(func() error { return snapshot.Run(ctx) })
+		err = g.Wait()
+		if serr := m.settleStream(ctx); err == nil {
+			err = serr
+		}
+		return err
+	})
+}
+
+// settleStream waits until every frame that was queued is acknowledged or given up, so that the last frame of the stream is the last one published.
+func (m *migration) settleStream(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	for m.stream.InFlight() > 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("frames are not acknowledged: %w", context.Cause(ctx))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// captureLedger is what capture asks of the target.
+type captureLedger struct{ m *migration }
+
+func (l captureLedger) Applied(context.Context) (uint64, error) {
+	a := l.m.applying.now()
+	if a == nil {
+		return 0, nil
+	}
+	return a.Applied(), nil
+}
+
+func (l captureLedger) Recopy(ctx context.Context, source string) ([]capture.Recopy, error) {
+	keys, err := l.m.target.Recopy(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	raw := make([][]byte, 0, len(keys))
+	for _, k := range keys {
+		raw = append(raw, k.Key)
+	}
+	return l.m.recopies(source, raw)
+}
+
+// recopies finds the source keys of target keys.
+func (m *migration) recopies(source string, keys [][]byte) ([]capture.Recopy, error) {
+	t, err := m.planned(source)
+	if err != nil {
+		return nil, err
+	}
+	var out []capture.Recopy
+	mapper := m.plan.Mapper()
+	for _, k := range keys {
+		target, err := change.ReadKey(k, len(t.Target.Key))
+		if err != nil {
+			return nil, fmt.Errorf("key to copy again of %s: %w", source, err)
+		}
+		sk, err := mapper.SourceKey(t, target)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, capture.Recopy{Source: sk.Clone(), Target: k})
+	}
+	return out, nil
+}
+
+// runApply applies the stream until ctx ends. A pause and a cutover stop the applier; each start takes a new token.
+func (m *migration) runApply(ctx context.Context) error {
+	for ctx.Err() == nil {
+		generation := m.applying.changed.now()
+		if !m.applying.wanted() {
+			if err := m.applying.changed.after(ctx, generation); err != nil {
+				return nil
+			}
+			continue
+		}
+		err := m.again(ctx, "target", func(ctx context.Context) error {
+			err := m.applyOnce(ctx)
+			if err != nil && !m.applying.wanted() {
+				return nil // it was told to stop
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errHalted = errors.New("the applier was told to stop")
+
+func (m *migration) applyOnce(ctx context.Context) error {
+	applier, err := m.newApplier()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if !m.applying.begin(applier, cancel) {
+		return nil
+	}
+	defer m.applying.end()
+	err = applier.Run(ctx)
+	if err != nil {
+		return &permanent{err} // Run mends what can be mended by itself
+	}
+	return nil
+}
+
+// permanent is an error that only a person can clear.
+type permanent struct{ err error }
+
+func (p *permanent) Error() string { return p.err.Error() }
+func (p *permanent) Unwrap() error { return p.err }
+
+func (m *migration) newApplier() (*apply.Applier, error) {
+	o := apply.Options{
+		Stream: m.stream.ID(), Tables: tableSetups(m.plan, m.cfg.Target.Create), Lanes: m.cfg.Apply.Lanes, Shapes: m.shape,
+		Observe: m.verifier.Observe, MaxRow: int64(m.cfg.Stream.MaxRow) + change.MaxFrame, Logger: m.log,
+		Remap: remap(m.plan), ConstraintSQL: constraintSQL(m.plan, m.cfg.Target.Create),
+		Notify: func(e apply.Event) {
+			m.log.Info("target", "event", string(e.Kind), "table", e.Table, "frame", e.Seq, "detail", e.Detail)
+			switch e.Kind {
+			case apply.EventTrouble:
+				m.links.down("target", errors.New(e.Detail))
+			default:
+				m.links.up("target")
+			}
+		},
+	}
+	o.Checkpoint = func() uint64 {
+		if seq, active := m.verifier.Floor(); active {
+			return seq
+		}
+		return math.MaxUint64
+	}
+	read := func(ctx context.Context, after, sum uint64) (apply.Reader, error) {
+		return m.stream.Read(ctx, after, sum)
+	}
+	return apply.New(m.target, apply.LogFunc(read), o)
+}
+
+// shape finds a shape that frames name.
+func (m *migration) shape(id uint64) (*change.Table, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	b, ok, err := m.stream.Get(ctx, capture.ShapeKey(id))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("the stream does not hold the shape %s that its frames name: it is damaged; run `crossfade cleanup` and take a new snapshot", change.ShapeName(id))
+	}
+	return change.UnmarshalTable(b)
+}
+
+func (a *applying) now() *apply.Applier {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.applier
+}
+
+func (a *applying) wanted() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.halted && !a.paused
+}
+
+func (a *applying) begin(applier *apply.Applier, cancel context.CancelCauseFunc) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.halted || a.paused {
+		return false
+	}
+	a.applier, a.cancel = applier, cancel
+	return true
+}
+
+func (a *applying) end() {
+	a.mu.Lock()
+	a.cancel = nil
+	a.mu.Unlock()
+	a.changed.fire()
+}
+
+// set changes whether an applier is wanted, and ends the one that is not.
+func (a *applying) set(f func(*applying)) {
+	a.mu.Lock()
+	f(a)
+	if a.cancel != nil && (a.halted || a.paused) {
+		a.cancel(errHalted)
+	}
+	a.mu.Unlock()
+	a.changed.fire()
+}
+
+// stopped waits until no applier runs.
+func (a *applying) stopped(ctx context.Context) error {
+	for {
+		generation := a.changed.now()
+		a.mu.Lock()
+		running := a.cancel != nil
+		a.mu.Unlock()
+		if !running {
+			return nil
+		}
+		if err := a.changed.after(ctx, generation); err != nil {
+			return err
+		}
+	}
+}
+
+// running waits until an applier runs and has its token.
+func (a *applying) running(ctx context.Context) error {
+	for {
+		a.mu.Lock()
+		applier, on := a.applier, a.cancel != nil
+		a.mu.Unlock()
+		if on && applier.Stats().Running {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("start the applier: %w", context.Cause(ctx))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// runPurge frees the stream of what nobody needs any more.
+func (m *migration) runPurge(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		a := m.applying.now()
+		if a == nil {
+			continue
+		}
+		m.verifier.Passed(a.Stats().Dispatched)
+		floor := a.Floor()
+		if floor == 0 {
+			continue
+		}
+		if err := m.stream.Purge(ctx, floor); err != nil && ctx.Err() == nil {
+			m.log.Warn("purge the stream", "upto", floor, "err", err)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crossfade-io/crossfade/configs"
+	"github.com/crossfade-io/crossfade/internal/control"
+)
+
+func newRun(g *global) *cobra.Command {
+	var verbose bool
+	c := &cobra.Command{Use: "run", Short: "Run the migration: copy, stream, verify, serve the API",
+		Long: "The daemon. SIGTERM stops it cleanly, a restart goes on where it stopped.\n" +
+			"Before the first frame it exits 2 for configuration, 3 for a failed check, 1 otherwise. After it, it stays up: what stops the migration is\n" +
+			"shown by status, and resume tries again.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := g.load()
+			if err != nil {
+				return err
+			}
+			level := slog.LevelInfo
+			if verbose {
+				level = slog.LevelDebug
+			}
+			log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("migration", cfg.Name)
+			return run(cmd.Context(), cfg, log)
+		}}
+	c.Flags().BoolVar(&verbose, "verbose", false, "log what happens in detail")
+	return c
+}
+
+// run is the daemon, from the source to the cutover.
+func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
+	m := newMigration(cfg, log)
+	defer m.close()
+
+	// Both databases and the stream, and whether they belong together.
+	if err := m.open(ctx); err != nil {
+		return err
+	}
+	if err := m.prepare(ctx); err != nil {
+		return err
+	}
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return control.NewServer(m).Run(ctx, cfg.SocketPath(), cfg.API.Listen) })
+	g.Go(func() error { return m.runCapture(ctx) })   // source -> transform -> stream
+	g.Go(func() error { return m.runApply(ctx) })     // stream -> target
+	g.Go(func() error { return m.runFinish(ctx) })    // indexes and foreign keys, the first verification
+	g.Go(func() error { return m.verifier.Run(ctx) }) // source = target
+	g.Go(func() error { return m.runPurge(ctx) })
+	g.Go(func() error { return m.runCutover(ctx) }) // what an earlier start left of an attempt
+	notify(log, daemon.SdNotifyReady)
+	err := g.Wait()
+	notify(log, daemon.SdNotifyStopping)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		log.Info("stopped")
+		return nil
+	}
+	return err
+}
+
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("tell systemd", "state", state, "err", err)
+	}
+}
+
+// again calls f until it ends without a fault of the connection. What needs a person waits for resume.
+func (m *migration) again(ctx context.Context, link string, f func(context.Context) error) error {
+	wait := 100 * time.Millisecond
+	for {
+		began := time.Now()
+		generation := m.resumes.now()
+		err := f(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			m.links.up(link)
+			return nil
+		}
+		if stop := needsPerson(err); stop != nil {
+			m.fail(link, stop)
+			if err := m.resumes.after(ctx, generation); err != nil {
+				return nil
+			}
+			m.recovered(link)
+			continue
+		}
+		m.links.down(link, err)
+		m.log.Warn("connection lost, trying again", "to", link, "err", err)
+		if time.Since(began) > 10*time.Second {
+			wait = 100 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, 5*time.Second)
+	}
+}
+
+func refused(format string, args ...any) error {
+	return control.Fail(control.ExitRefused, fmt.Errorf(format, args...), "")
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/crossfade-io/crossfade/apply"
+	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/internal/control"
+)
+
+// Status is what status shows. It asks nobody but the stream, and does not wait for it long.
+func (m *migration) Status(ctx context.Context) control.Status {
+	s := control.Status{Name: m.cfg.Name, Version: versionText(), At: time.Now().UTC(), Links: m.links.list()}
+	if err := m.failure(); err != nil {
+		text := err.Error()
+		s.Error = &text
+	} else if left := m.unfinished.Load(); left != nil {
+		s.Error = left
+	}
+	var stats apply.Stats
+	var applied uint64
+	if a := m.applying.now(); a != nil {
+		stats, applied = a.Stats(), a.Applied()
+	}
+	s.Paused = m.applying.isPaused()
+	m.tableStatus(&s, stats)
+	m.streamStatus(ctx, &s, applied)
+	for _, h := range stats.Held {
+		s.Held = append(s.Held, control.HeldTable{Table: h.Source, FromSeq: h.From, Key: h.Key, Reason: h.Reason, Remedy: h.Remedy})
+	}
+	v := m.verifier.State()
+	s.Verify = control.VerifyStatus{State: v.State, RowsVerified: v.RowsVerified, Differences: len(v.Differences), TouchedKeys: v.TouchedKeys, LastCleanAt: v.LastCleanAt}
+	c := m.machine.State()
+	s.Cutover.Epoch = c.Epoch
+	if c.Step != "" {
+		s.Cutover.Step = &c.Step
+	}
+	if c.PredictedPauseMS > 0 {
+		ms := float64(c.PredictedPauseMS)
+		s.Cutover.PredictedPauseMS = &ms
+	}
+	phase := m.phase(s, stats, applied)
+	if phase != "" {
+		s.Phase = &phase
+	}
+	switch {
+	case m.over():
+		s.State = "completed"
+	case s.Error != nil:
+		s.State = "failed"
+	case m.progress.publisher.Load() == nil:
+		s.State = "pending"
+	case m.progress.checking.Load():
+		s.State = "validating"
+	default:
+		s.State = "running"
+	}
+	if phase == "streaming" || phase == "ready" || phase == "cutover" || phase == "soak" {
+		s.LagSeconds = m.lag(stats, applied)
+	}
+	return s
+}
+
+func (m *migration) phase(s control.Status, stats apply.Stats, applied uint64) string {
+	switch {
+	case m.over():
+		return "soak"
+	case m.attempting.Load() || m.unfinished.Load() != nil:
+		return "cutover"
+	case m.progress.publisher.Load() == nil:
+		return ""
+	case s.Snapshot.TablesDone < s.Snapshot.TablesTotal:
+		return "snapshot"
+	case !m.progress.finished.Load():
+		return "catchup"
+	case m.progress.validated.Load() && m.verifier.State().Clean:
+		return "ready"
+	default:
+		return "streaming"
+	}
+}
+
+// lag is how far the target is behind the source; null when nothing is known.
+func (m *migration) lag(stats apply.Stats, applied uint64) *float64 {
+	p := m.progress.publisher.Load()
+	if p == nil {
+		return nil
+	}
+	published := p.Published()
+	var lag float64
+	if applied < published.Seq || time.Since(p.Heard()) > 2*time.Second {
+		oldest := published.Time
+		for i, l := range stats.Lanes {
+			if i == 0 || l.SourceTime < oldest {
+				oldest = l.SourceTime
+			}
+		}
+		if oldest == 0 {
+			return nil
+		}
+		lag = max(0, time.Since(time.UnixMicro(oldest)).Seconds())
+		if applied >= published.Seq { // all that was heard is applied; the silence counts
+			lag = max(0, time.Since(p.Heard()).Seconds())
+		}
+	}
+	return &lag
+}
+
+func (m *migration) tableStatus(s *control.Status, stats apply.Stats) {
+	counts := map[string]apply.Count{}
+	for _, c := range stats.Tables {
+		counts[c.Source] = c
+	}
+	var snapshot map[string]capture.Progress
+	if sn := m.progress.snapshot.Load(); sn != nil {
+		snapshot = sn.Progress()
+	}
+	verified := m.verifier.State()
+	differ := map[string]int{}
+	for _, d := range verified.Differences {
+		differ[d.Table]++
+	}
+	for _, t := range m.plan.Tables() {
+		name := t.Source.String()
+		p, c := snapshot[name], counts[name]
+		row := control.TableStatus{Source: name, Target: t.Target.String(), State: "copying", RowsCopied: p.Rows, RowsEstimate: t.Source.RowsEstimate,
+			Inserted: c.Inserted, Updated: c.Updated, Deleted: c.Deleted, RowsVerified: verified.Tables[name].Rows, Differences: differ[name]}
+		if p.Done {
+			row.State, row.RowsEstimate = "copied", p.Rows
+			s.Snapshot.TablesDone++
+		}
+		if p.Strict {
+			row.State = "strict"
+		}
+		s.Snapshot.TablesTotal++
+		s.Snapshot.RowsDone += p.Rows
+		s.Snapshot.RowsEstimated += max(row.RowsEstimate, p.Rows)
+		s.Tables = append(s.Tables, row)
+	}
+	if s.Snapshot.TablesDone < s.Snapshot.TablesTotal {
+		s.Snapshot.ETASeconds = m.progress.meter.eta(s.Snapshot.RowsDone, s.Snapshot.RowsEstimated, time.Now())
+	}
+}
+
+func (m *migration) streamStatus(ctx context.Context, s *control.Status, applied uint64) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	st, err := m.stream.Stats(ctx)
+	if err != nil {
+		s.Links = append(s.Links, control.LinkStatus{To: "stream", Error: err.Error(), Since: time.Now()})
+		return
+	}
+	s.Stream = control.StreamStatus{First: st.First, Last: st.Last, Applied: applied, Bytes: st.Bytes, MaxBytes: st.MaxBytes, Full: st.Full}
+	s.Stream.RoomSeconds = m.progress.room.eta(st.Bytes, st.MaxBytes, time.Now())
+	if st.Blocked != "" {
+		s.Links = append(s.Links, control.LinkStatus{To: "stream", Error: st.Blocked, Since: time.Now()})
+	}
+}
+
+// meter measures the speed of something that grows, over the last seconds.
+type meter struct {
+	mu      sync.Mutex
+	at      time.Time
+	n       int64
+	perSec  float64
+	samples int
+}
+
+// eta is how long n takes to reach total; nil when it does not grow.
+func (m *meter) eta(n, total int64, now time.Time) *float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at.IsZero() {
+		m.at, m.n = now, n
+		return nil
+	}
+	if d := now.Sub(m.at).Seconds(); d >= 1 {
+		rate := float64(n-m.n) / d
+		if m.samples == 0 {
+			m.perSec = rate
+		}
+		m.perSec = 0.7*m.perSec + 0.3*rate
+		m.at, m.n = now, n
+		m.samples++
+	}
+	if m.perSec <= 0 {
+		return nil
+	}
+	left := max(0, float64(total-n)/m.perSec)
+	return &left
+}
+
+func (a *applying) isPaused() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.paused
+}
+
+func heldTables(held []apply.Held) []string {
+	var out []string
+	for _, h := range held {
+		if len(out) == 0 || out[len(out)-1] != h.Source { // sorted by table
+			out = append(out, h.Source)
+		}
+	}
+	return out
+}

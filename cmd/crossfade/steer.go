@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/verify"
+	"github.com/crossfade-io/crossfade/internal/control"
+	"github.com/crossfade-io/crossfade/transform"
+)
+
+// The methods of this file are the verbs, as the API calls them.
+var _ control.Migration = (*migration)(nil)
+
+// Verify compares in full; with repair it copies rows that differ again and compares those.
+func (m *migration) Verify(ctx context.Context, table string, repair bool) (control.VerifyResult, error) {
+	var out control.VerifyResult
+	if !m.progress.finished.Load() {
+		return out, control.Fail(control.ExitRefused, errors.New("not every table is copied and strict yet"), "wait for it: `crossfade wait --for streaming`")
+	}
+	var only []string
+	if table != "" {
+		if _, err := m.planned(table); err != nil {
+			return out, control.Fail(control.ExitUsage, err, "")
+		}
+		only = []string{table}
+	}
+	r, err := m.verifier.Full(ctx, only)
+	if err != nil {
+		return out, err
+	}
+	if repair && len(r.Differences) > 0 {
+		n := len(r.Differences)
+		if err := m.repair(ctx, r.Differences); err != nil {
+			return out, fmt.Errorf("repair: %w", err)
+		}
+		if r, err = m.verifier.Full(ctx, only); err != nil {
+			return out, err
+		}
+		out.Repaired = n
+	}
+	out.RowsVerified = r.Rows
+	for _, t := range m.plan.Tables() {
+		name := t.Source.String()
+		s, ok := r.Tables[name]
+		if !ok {
+			continue
+		}
+		v := control.VerifiedTable{Source: name, Target: t.Target.String(), RowsVerified: s.Rows, Digest: s.Digest}
+		for _, d := range r.Differences {
+			if d.Table == name {
+				v.Differences++
+				out.Differences = append(out.Differences, control.VerifyDifference{Table: d.Table, Key: d.Key, Kind: d.Kind, Columns: d.Columns})
+			}
+		}
+		out.Tables = append(out.Tables, v)
+	}
+	if n := len(out.Differences); n > 0 {
+		return out, control.Fail(control.ExitDifferences, fmt.Errorf("%d rows differ", n), "find out who wrote them, then `crossfade verify --repair`")
+	}
+	return out, nil
+}
+
+// repair reads the rows that differ again through the pipeline. Their tables are not strict until that is applied.
+func (m *migration) repair(ctx context.Context, differences []verify.Difference) error {
+	snapshot := m.progress.snapshot.Load()
+	if snapshot == nil {
+		return errors.New("capture does not run")
+	}
+	keys := map[string][][]byte{}
+	for _, d := range differences {
+		keys[d.Table] = append(keys[d.Table], d.TargetKey())
+	}
+	for table, list := range keys {
+		rows, err := m.recopies(table, list)
+		if err != nil {
+			return err
+		}
+		seq, err := snapshot.Repair(ctx, table, rows)
+		if err != nil {
+			return err
+		}
+		if err := m.waitApplied(ctx, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Cutover moves the writes, or with dryRun says whether it would be tried.
+func (m *migration) Cutover(ctx context.Context, dryRun bool) (json.RawMessage, error) {
+	if dryRun {
+		g, err := m.machine.Check(ctx)
+		if err != nil {
+			return nil, err
+		}
+		b, err := json.Marshal(g)
+		if err == nil && !g.Go {
+			err = control.Fail(control.ExitRefused, &cutover.NoGo{Reasons: g.Reasons}, "")
+		}
+		return b, err
+	}
+	m.cutovers.Lock()
+	defer m.cutovers.Unlock()
+	m.attempting.Store(true)
+	r, cerr := m.machine.Cutover(ctx)
+	m.attempting.Store(false)
+	m.outcome(ctx, cerr)
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	return b, cutoverError(cerr)
+}
+
+// outcome notes what an attempt came to: from the decision on the migration is completed, also while a step after it has to be tried again.
+func (m *migration) outcome(ctx context.Context, err error) {
+	var failed *cutover.StepFailed
+	switch {
+	case err == nil:
+		m.unfinished.Store(nil)
+		if rest, rerr := m.machine.Report(ctx, 0); rerr == nil && rest.Verdict == cutover.VerdictCompleted {
+			m.decided.Store(true)
+		}
+	case errors.As(err, &failed):
+		text := err.Error()
+		m.unfinished.Store(&text)
+	}
+}
+
+// cutoverError gives the outcomes of an attempt their exit codes.
+func cutoverError(err error) error {
+	var noGo *cutover.NoGo
+	var aborted *cutover.Aborted
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &noGo), errors.Is(err, cutover.ErrDecided), errors.Is(err, cutover.ErrNothing):
+		return control.Fail(control.ExitRefused, err, "")
+	case errors.As(err, &aborted):
+		return control.Fail(control.ExitAborted, err, "")
+	default:
+		return control.Fail(control.ExitFailed, err, "")
+	}
+}
+
+// Settle says what became of a switch step of unknown outcome.
+func (m *migration) Settle(ctx context.Context, step, outcome string) error {
+	return cutoverError(m.machine.Settle(ctx, step, outcome))
+}
+
+// Rollback gives up an attempt before its decision.
+func (m *migration) Rollback(ctx context.Context) (json.RawMessage, error) {
+	if err := m.machine.Abort(ctx); err != nil {
+		return nil, cutoverError(err)
+	}
+	r, err := m.machine.Report(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(r)
+}
+
+// Pause holds applying, also across restarts.
+func (m *migration) Pause(ctx context.Context) error {
+	if err := m.remember(ctx, factPaused, true); err != nil {
+		return err
+	}
+	m.applying.set(func(a *applying) { a.paused = true })
+	return nil
+}
+
+// Resume clears a pause, tries again what stopped, and replays held tables.
+func (m *migration) Resume(ctx context.Context, table string) error {
+	if table == "" {
+		if err := m.remember(ctx, factPaused, false); err != nil {
+			return err
+		}
+		m.applying.set(func(a *applying) { a.paused = false })
+		m.resumes.fire()
+	} else if _, err := m.planned(table); err != nil {
+		return control.Fail(control.ExitUsage, err, "")
+	}
+	a := m.applying.now()
+	if a == nil {
+		return nil
+	}
+	held := heldTables(a.Stats().Held)
+	if table != "" && !slices.Contains(held, table) {
+		return control.Fail(control.ExitRefused, fmt.Errorf("%s is not held", table), "")
+	}
+	for _, h := range held {
+		if table == "" || h == table {
+			if err := a.Replay(ctx, h); err != nil {
+				return fmt.Errorf("replay %s: %w", h, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Report is the evidence of an attempt.
+func (m *migration) Report(ctx context.Context, attempt int64, format string) ([]byte, error) {
+	r, err := m.machine.Report(ctx, attempt)
+	if err != nil {
+		return nil, err
+	}
+	return renderReport(r, format)
+}
+
+func renderReport(r cutover.Report, format string) ([]byte, error) {
+	if format == "json" {
+		return json.MarshalIndent(r, "", "  ")
+	}
+	return []byte(r.Markdown()), nil
+}
+
+// reportText is a report, or a go/no-go report, for people.
+func reportText(b []byte) (string, error) {
+	var probe struct {
+		Verdict string `json:"verdict"`
+	}
+	if err := json.Unmarshal(b, &probe); err != nil {
+		return "", fmt.Errorf("read the daemon's answer: %w", err)
+	}
+	if probe.Verdict == "" {
+		var g cutover.GoNoGo
+		if err := json.Unmarshal(b, &g); err != nil {
+			return "", fmt.Errorf("read the daemon's answer: %w", err)
+		}
+		return goNoGoText(g), nil
+	}
+	var r cutover.Report
+	if err := json.Unmarshal(b, &r); err != nil {
+		return "", fmt.Errorf("read the daemon's answer: %w", err)
+	}
+	return r.Markdown(), nil
+}
+
+// goNoGoText is the answer of a dry run for people.
+func goNoGoText(g cutover.GoNoGo) string {
+	var b strings.Builder
+	if g.Go {
+		fmt.Fprintf(&b, "go: predicted write pause %d ms (fence %d, drain %d, verify %d, journal %d), lag %d ms, %d keys touched\n",
+			g.PredictedPauseMS, g.Predicted.Fence, g.Predicted.Drain, g.Predicted.Verify, g.Predicted.Journal, g.LagMS, g.TouchedKeys)
+	} else {
+		b.WriteString("no go\n")
+	}
+	for _, f := range append(slices.Clone(g.Reasons), g.Warnings...) {
+		fmt.Fprintf(&b, "%-7s %s: %s; %s\n", f.Severity, f.Object, f.Reason, f.Remedy)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// Check runs the preflight again.
+func (m *migration) Check(ctx context.Context) (json.RawMessage, error) {
+	f, err := m.findings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(f)
+}
+
+// planned finds a table by its source name.
+func (m *migration) planned(source string) (*transform.Table, error) {
+	for _, t := range m.plan.Tables() {
+		if t.Source.String() == source {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("%s is no table of this migration", source)
+}
+
+// over reports whether the target serves: capture and apply have ended.
+func (m *migration) over() bool { return m.decided.Load() }
+
+// runCutover settles what an earlier start left of an attempt: aborts it, or carries it forward.
+func (m *migration) runCutover(ctx context.Context) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := m.machine.Recover(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var failed *cutover.StepFailed
+		if err == nil || errors.As(err, &failed) {
+			m.outcome(ctx, err)
+			return m.learnDecision(ctx)
+		}
+		m.log.Warn("settle an earlier cutover attempt, trying again", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}

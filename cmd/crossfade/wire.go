@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/crossfade-io/crossfade/configs"
+	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/verify"
+)
+
+// wire makes the verifier and the cutover over the open ends, and reads what they left behind.
+func (m *migration) wire(ctx context.Context) error {
+	if err := m.wireVerifier(ctx); err != nil {
+		return err
+	}
+	g, err := openGates(ctx, m.cfg, &m.ends)
+	if err != nil {
+		return err
+	}
+	m.closeGates = g.close
+	if m.machine, err = newMachine(m.cfg, g, m); err != nil {
+		return err
+	}
+	if err := m.machine.Setup(ctx); err != nil {
+		return fmt.Errorf("set up the gates: %w", err)
+	}
+	var paused bool
+	if _, err := m.fact(ctx, factPaused, &paused); err != nil {
+		return err
+	}
+	if err := m.learnDecision(ctx); err != nil {
+		return err
+	}
+	m.applying.set(func(a *applying) { a.paused, a.halted = paused, m.over() })
+	return nil
+}
+
+func (m *migration) wireVerifier(ctx context.Context) error {
+	var tables []*verify.Table
+	for _, t := range m.plan.Tables() {
+		tables = append(tables, &verify.Table{Source: t.Source, Target: t.Target, Ordered: t.Ordered,
+			NewMapper: func() verify.Mapper { return verifyMapper{m.plan.Mapper(), t} }})
+	}
+	pg := verify.NewPostgres(m.pool, databaseName(m.cfg.Name))
+	if err := pg.Setup(ctx); err != nil {
+		return err
+	}
+	m.verifier = verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Logger: m.log}, m.source, streamView{m}, pg, pg, tables)
+	_, _, err := m.verifier.Restore(ctx)
+	return err
+}
+
+// streamView is the stream as the verifier sees it.
+type streamView struct{ m *migration }
+
+func (s streamView) Published() (string, uint64) {
+	p := s.m.progress.publisher.Load()
+	if p == nil {
+		return "", 0
+	}
+	at := p.Published()
+	return at.Position, at.Seq
+}
+
+func (s streamView) WaitCovered(ctx context.Context, position string) error {
+	p := s.m.progress.publisher.Load()
+	if p == nil {
+		return fmt.Errorf("capture does not run")
+	}
+	return p.WaitCovered(ctx, position)
+}
+
+func (s streamView) WaitApplied(ctx context.Context, seq uint64) error {
+	return s.m.waitApplied(ctx, seq)
+}
+
+// newMachine makes the cutover over the two gates. Without a running migration (m is nil) it can only report.
+func newMachine(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, error) {
+	cc := cutover.Config{Migration: databaseName(cfg.Name), Tables: g.tables, MaxLag: cfg.Cutover.MaxLag, MaxPause: cfg.Cutover.MaxPause, Timeout: cfg.Cutover.Timeout,
+		Switch: switchSteps(cfg), SourceURL: cfg.Source.URL.WithoutPassword(), TargetURL: cfg.Target.URL.WithoutPassword()}
+	var stream cutover.Stream
+	var verifier cutover.Verifier
+	if m != nil {
+		stream, verifier, cc.Logger, cc.Notify = forward{m}, comparison{m}, m.log, m.cutoverStep
+		cc.Lossy = lossyOf(m.plan)
+	}
+	return cutover.New(cc, g.source, g.target, stream, verifier)
+}
+
+// switchSteps are the configured steps that move traffic.
+func switchSteps(cfg *configs.Config) []cutover.Switch {
+	var out []cutover.Switch
+	for i, s := range cfg.Cutover.Switch {
+		if s.Exec == nil {
+			continue // the others are refused by the configuration of this version
+		}
+		parts := strings.Split(s.Exec.Command[0], "/")
+		out = append(out, &cutover.Exec{Label: fmt.Sprintf("%d-%s", i+1, parts[len(parts)-1]), Command: s.Exec.Command, Status: s.Exec.Status, Timeout: s.Exec.Timeout})
+	}
+	return out
+}
+
+// learnDecision reads whether the newest attempt was decided.
+func (m *migration) learnDecision(ctx context.Context) error {
+	r, err := m.machine.Report(ctx, 0)
+	if errors.Is(err, cutover.ErrNothing) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if r.Verdict == cutover.VerdictCompleted {
+		m.decided.Store(true)
+	}
+	return nil
+}
+
+// cutoverStep takes note of a step of an attempt.
+func (m *migration) cutoverStep(s cutover.Status) {
+	m.log.Info("cutover", "attempt", s.Epoch, "step", s.Step)
+}
