@@ -218,6 +218,13 @@ func (d *ddlCompiler) foreignKeys(t *Table) {
 			lost(fmt.Sprintf("columns %s of %s are not unique in the target", strings.Join(refNames, ", "), parent.Target))
 			continue
 		}
+		for _, name := range f.Columns {
+			if collation := t.Source.Columns[t.Source.Column(name)].Type.Collation; collation != "" && !strings.HasSuffix(collation, "_bin") {
+				d.warn("foreign_key_collation", object, fmt.Sprintf("under the collation %s a child may be written with other letters than its parent; in the target it may not", collation),
+					"bring children and parents into one form on the source, else the foreign key cannot be validated")
+				break
+			}
+		}
 		d.addForeignKey(t, parent, f, childNames, refNames)
 	}
 }
