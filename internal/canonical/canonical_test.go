@@ -231,7 +231,7 @@ func TestParsePG(t *testing.T) {
 		t.Errorf("NULL became %v, %v", v, err)
 	}
 	for typ, in := range map[string]string{
-		"bigint": "1.0", "numeric": "1e5", "boolean": "true", "bytea": "abc", "date": "01/02/2024", "timestamp with time zone": "2024-01-01 00:00:00+02",
+		"bigint": "1.0", "numeric": "1e5", "boolean": "yes", "bytea": "abc", "date": "01/02/2024", "timestamp with time zone": "2024-01-01 00:00:00+02",
 		"timestamp(3) with time zone": "2024-01-01 00:00:00", "timestamp without time zone": "2024-01-01T00:00:00", "interval": "P1D", "bit(2)": "1x", "money": "$1", "real": "x",
 	} {
 		if v, err := ParsePG(col(typ, change.Text), []byte(in)); err == nil {

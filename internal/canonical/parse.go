@@ -53,9 +53,9 @@ func parse(col change.Column, b []byte) (change.Value, error) {
 		return change.NewFloat64(f), nil
 	case boolean:
 		switch string(b) {
-		case "t":
+		case "t", "true": // the latter by a cast to text
 			return change.NewBool(true), nil
-		case "f":
+		case "f", "false":
 			return change.NewBool(false), nil
 		}
 		return change.Value{}, fmt.Errorf("%q is not a boolean", b)
