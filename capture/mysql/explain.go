@@ -7,12 +7,51 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-sql-driver/mysql"
 )
 
-func goMySQLErrorNumber(err error) uint16 {
+const (
+	erTooMany          = 1040
+	erDatabaseDenied   = 1044
+	erAccessDenied     = 1045
+	erUnknownDatabase  = 1049
+	erBadField         = 1054
+	erParse            = 1064
+	erNoSuchThread     = 1094
+	erHostBlocked      = 1129
+	erHostNotAllowed   = 1130
+	erTableDenied      = 1142
+	erColumnDenied     = 1143
+	erNoSuchTable      = 1146
+	erNoSuchKey        = 1176
+	erUnknownVariable  = 1193
+	erUserLimit        = 1203
+	erLockWait         = 1205
+	erPrivilegeNeeded  = 1227
+	erReadOnly         = 1290
+	erXADenied         = 1401
+	erBinlogTrigger    = 1419
+	erSignal           = 1644
+	erPasswordExpired  = 1820
+	erPasswordExpired2 = 1862
+	erAccountLocked    = 3118
+)
+
+// isServerError reports whether the server answered with one of these errors.
+func isServerError(err error, numbers ...uint16) bool {
+	n := serverErrorNumber(err)
+	return n != 0 && slices.Contains(numbers, n)
+}
+
+// serverErrorNumber is the number of the server's error, 0 when the error is none of the server.
+func serverErrorNumber(err error) uint16 {
+	var d *mysql.MySQLError
+	if errors.As(err, &d) {
+		return d.Number
+	}
 	var e *gomysql.MyError
 	if errors.As(err, &e) {
 		return e.Code

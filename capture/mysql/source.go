@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -118,7 +117,8 @@ func (c *Config) driver() *mysql.Config {
 	d.Collation = "utf8mb4_general_ci" // every version has it
 	d.InterpolateParams = true         // utf8mb4 and a mode with backslash escapes: literals are safe
 	d.MaxAllowedPacket = 64 << 20
-	d.Logger = &mysql.NopLogger{} // its errors come back to the caller as well
+	d.ConnectionAttributes = "program_name:crossfade" // tells our sessions from those of others who use our account
+	d.Logger = &mysql.NopLogger{}                     // its errors come back to the caller as well
 	d.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return c.dialer().DialContext(ctx, network, addr)
 	}
@@ -322,45 +322,4 @@ func (s *Source) Heartbeat(ctx context.Context) error {
 		return fmt.Errorf("heartbeat on %s: %w", s.cfg.Host, s.cfg.explain(err))
 	}
 	return nil
-}
-
-const (
-	erAccessDenied     = 1045
-	erDatabaseDenied   = 1044
-	erUnknownDatabase  = 1049
-	erParse            = 1064
-	erHostBlocked      = 1129
-	erHostNotAllowed   = 1130
-	erTooMany          = 1040
-	erUserLimit        = 1203
-	erTableDenied      = 1142
-	erColumnDenied     = 1143
-	erPrivilegeNeeded  = 1227
-	erNoSuchTable      = 1146
-	erBadField         = 1054
-	erNoSuchKey        = 1176
-	erPasswordExpired  = 1820
-	erPasswordExpired2 = 1862
-	erAccountLocked    = 3118
-	erLockWait         = 1205
-	erNoSuchThread     = 1094
-)
-
-// isServerError reports whether the server answered with one of these errors.
-func isServerError(err error, numbers ...uint16) bool {
-	n := serverErrorNumber(err)
-	for _, want := range numbers {
-		if n == want {
-			return n != 0
-		}
-	}
-	return false
-}
-
-func serverErrorNumber(err error) uint16 {
-	var d *mysql.MySQLError
-	if errors.As(err, &d) {
-		return d.Number
-	}
-	return goMySQLErrorNumber(err)
 }

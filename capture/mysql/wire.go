@@ -50,6 +50,7 @@ func dialWire(ctx context.Context, cfg Config, timeout time.Duration) (*wire, er
 		// Without these two a result ends and a query begins in one way only.
 		c.UnsetCapability(gomysql.CLIENT_DEPRECATE_EOF)
 		c.UnsetCapability(gomysql.CLIENT_QUERY_ATTRIBUTES)
+		c.SetAttributes(map[string]string{"program_name": "crossfade"})
 		if cfg.TLS != nil {
 			c.SetTLSConfig(cfg.TLS)
 		}

@@ -1,0 +1,112 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crossfade-io/crossfade/internal/catalog"
+)
+
+// shapes refuses tables whose rows cannot be told apart, read exactly, or are not transactional.
+func (c *checker) shapes(context.Context) error {
+	if len(c.tables) == 0 {
+		c.add(catalog.Error, "tables", c.host, "no table matches source.tables, or none is visible to "+c.account, "correct source.tables, or GRANT SELECT on the database TO "+c.account)
+	}
+	for _, t := range c.tables {
+		if t.Engine != "InnoDB" {
+			c.add(catalog.Error, "engine", t.String(), fmt.Sprintf("its engine is %s: its changes are not transactional", t.Engine),
+				"ALTER TABLE "+quoteTable(t)+" ENGINE=InnoDB, or leave it out of source.tables")
+		}
+		for i := range t.Columns {
+			c.column(t, &t.Columns[i])
+		}
+		c.key(t)
+	}
+	return nil
+}
+
+func (c *checker) column(t *catalog.Table, col *catalog.Column) {
+	if _, ok := col.Type.Kind(); !ok {
+		c.add(catalog.Error, "type", t.String()+"."+col.Name, "type "+col.Type.Full+" is not supported", "change its type, or leave the table out of source.tables")
+	}
+}
+
+func (c *checker) key(t *catalog.Table) {
+	if len(t.Key) == 0 {
+		c.add(catalog.Error, "no_key", t.String(), "it has neither a primary key nor a unique key over NOT NULL columns: its rows cannot be told apart",
+			"ALTER TABLE "+quoteTable(t)+" ADD PRIMARY KEY (...), or leave it out of source.tables")
+		return
+	}
+	for _, k := range t.Key {
+		col := &t.Columns[k]
+		switch col.Type.Name {
+		case "enum":
+			if slices.Contains(col.Type.Labels, "") {
+				c.add(catalog.Error, "key", t.String()+"."+col.Name, "an enum with an empty label is part of the key: it cannot be told from an invalid value",
+					"remove the empty label, or leave the table out of source.tables")
+			}
+		case "set":
+			c.add(catalog.Warning, "key", t.String()+"."+col.Name, "a set is part of the key: the server has no index range over it, so a large table is copied slowly", "none needed for a small table")
+		}
+	}
+	for i := range t.Indexes {
+		x := &t.Indexes[i]
+		if x.Name != t.KeyName {
+			continue
+		}
+		for _, part := range x.Columns {
+			if part.Desc != x.Columns[0].Desc {
+				c.add(catalog.Warning, "key", t.String(), "its key is ascending in one column and descending in another: every chunk sorts what is left, so a large table is copied slowly",
+					"none needed for a small table")
+				break
+			}
+		}
+	}
+}
+
+// cascades refuses foreign keys that change rows of the migrated tables without a trace in the log.
+func (c *checker) cascades(ctx context.Context) error {
+	native, ok, err := c.variable(ctx, "innodb_native_foreign_keys")
+	if err != nil {
+		return err
+	}
+	logged := ok && !isOn(native) && atLeast(c.s.version, 9, 6)
+	migrated := map[string]bool{}
+	for _, t := range c.tables {
+		migrated[t.String()] = true
+	}
+	for _, t := range c.tables {
+		for i := range t.ForeignKeys {
+			f := &t.ForeignKeys[i]
+			if !cascades(f) {
+				continue
+			}
+			parent := f.RefSchema + "." + f.RefTable
+			if !logged {
+				why := "MySQL before 9.6 does not log what a cascade does"
+				if ok && isOn(native) {
+					why = "innodb_native_foreign_keys is ON: what a cascade does is not logged"
+				}
+				c.add(catalog.Error, "cascade", t.String(), fmt.Sprintf("foreign key %s to %s is ON DELETE %s ON UPDATE %s: %s", f.Name, parent, f.OnDelete, f.OnUpdate, why),
+					fmt.Sprintf("make %s ON DELETE RESTRICT ON UPDATE RESTRICT and let the application do it, leave the table out, or upgrade to 9.6 or later", f.Name))
+				continue
+			}
+			if !migrated[parent] {
+				c.add(catalog.Info, "cascade", parent, fmt.Sprintf("it is not migrated, but foreign key %s cascades from it into %s: the fence closes it too", f.Name, t), "migrate it too, if the application writes to it after the cutover")
+			}
+		}
+	}
+	return nil
+}
+
+func cascades(f *catalog.ForeignKey) bool {
+	for _, action := range []string{f.OnDelete, f.OnUpdate} {
+		switch strings.ToUpper(action) {
+		case "CASCADE", "SET NULL", "SET DEFAULT":
+			return true
+		}
+	}
+	return false
+}
