@@ -338,7 +338,7 @@ func (p *proxy) serve(c net.Conn) {
 
 func TestACutConnectionLeavesNoHoleAndNoDouble(t *testing.T) {
 	n := startNATS(t)
-	p := startProxy(t, strings.TrimPrefix(n.url(), "nats://"), func() int64 { return 400<<10 + rand.Int64N(4<<20) })
+	p := startProxy(t, strings.TrimPrefix(n.url(), "nats://"), func() int64 { return 300<<10 + rand.Int64N(3<<20) })
 	p.down.Store(150 << 10) // a frame read to settle the chain must fit
 	cfg := n.config()
 	cfg.URL = "nats://" + p.ln.Addr().String()
@@ -351,7 +351,7 @@ func TestACutConnectionLeavesNoHoleAndNoDouble(t *testing.T) {
 	})
 	defer l.Close()
 	ctx := testContext(t)
-	const frames = 1500
+	const frames = 800
 	for k := 1; k <= frames; k++ {
 		if _, err := l.Append(ctx, frameOf(t, k, 1+rand.IntN(40<<10))); err != nil {
 			t.Fatal(err)

@@ -86,10 +86,15 @@ func (c Config) where() string {
 	if c.URL == "" {
 		return c.Dir
 	}
-	if u, err := url.Parse(c.URL); err == nil {
-		return u.Redacted()
+	var names []string
+	for one := range strings.SplitSeq(c.URL, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil {
+			return "the NATS server"
+		}
+		names = append(names, u.Redacted())
 	}
-	return "the NATS server"
+	return strings.Join(names, ",")
 }
 
 func (c Config) framesConfig(id change.StreamID, maxBytes int64) jetstream.StreamConfig {

@@ -526,7 +526,7 @@ func TestAnExternalServerThatCannotServeIsRefused(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	bad := n.config()
-	bad.URL = "nats://user:secret@127.0.0.1:1"
+	bad.URL = "nats://user:secret@127.0.0.1:1,nats://user:secret@127.0.0.1:2"
 	_, err = Open(ctx, bad, quietLog())
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Fatalf("got %v", err)

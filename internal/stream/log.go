@@ -16,8 +16,12 @@ import (
 	"github.com/crossfade-io/crossfade/internal/change"
 )
 
-// apiTimeout bounds one request to the server. A busy disk may hold it up for seconds.
-const apiTimeout = 20 * time.Second
+const (
+	// apiTimeout bounds one request to the server. A busy disk or a slow line may hold it up for seconds.
+	apiTimeout = 20 * time.Second
+	// stateTimeout bounds a question with a short answer: a cluster that just lost a leader gives none, and asking again does.
+	stateTimeout = 4 * time.Second
+)
 
 // Log is the stream of one migration. Its methods may be called concurrently; the order of frames is the order of Append calls.
 type Log struct {
@@ -184,7 +188,11 @@ func (l *Log) Created() bool { return l.created }
 
 // state asks the server how the stream stands, and makes sure that it is still ours.
 func (l *Log) state(ctx context.Context, k *link) (*jetstream.StreamInfo, error) {
-	ctx, end := k.call(ctx, apiTimeout)
+	timeout := apiTimeout
+	if l.srv == nil {
+		timeout = stateTimeout
+	}
+	ctx, end := k.call(ctx, timeout)
 	defer end()
 	s, err := k.js.Stream(ctx, l.cfg.frameStream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
