@@ -3,12 +3,16 @@ package transform
 import (
 	"context"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/crossfade-io/crossfade/internal/canonical"
 	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/internal/testdb"
 )
 
@@ -185,5 +189,152 @@ func checkBehaviour(t *testing.T, conn *pgx.Conn) {
 	var invalid int
 	if err := conn.QueryRow(context.Background(), `SELECT count(*) FROM pg_constraint WHERE NOT convalidated`).Scan(&invalid); err != nil || invalid != 0 {
 		t.Errorf("%d constraints are not validated, %v", invalid, err)
+	}
+}
+
+func TestATargetMadeByHandIsChecked(t *testing.T) {
+	src := []*catalog.Table{table("shop.a", "id int", "b varchar(10) null", "c int", "d datetime", "e int"), table("shop.gone", "id int")}
+	p := compile(t, Rules{Tables: []TableRule{{Source: Name{"shop", "a"}, Columns: []ColumnRule{{Source: "e", Drop: true}}}}}, src...)
+	conn := testdb.Postgres(t, 18).Database(t).Connect(t)
+	check := func() string {
+		t.Helper()
+		real, err := catalog.Postgres(t.Context(), conn, func(schema, _ string) bool { return schema == "public" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, f := range p.CheckTarget(real) {
+			if f.Severity != catalog.Error || f.Reason == "" || f.Remedy == "" {
+				t.Errorf("an incomplete finding: %+v", f)
+			}
+			out = append(out, strings.TrimPrefix(f.Code, "mapping.target_")+" "+strings.TrimPrefix(f.Object, "public."))
+		}
+		return strings.Join(out, "|")
+	}
+	run(t, conn, p.DDL(Before))
+	if got := check(); got != "" {
+		t.Errorf("our own tables: %s", got)
+	}
+	run(t, conn, []Statement{{SQL: `DROP TABLE a, gone`}, {SQL: `CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY, b varchar(20) NOT NULL, c int GENERATED ALWAYS AS (1) STORED, more int NOT NULL, fine int NOT NULL DEFAULT 1,
+		UNIQUE (id) DEFERRABLE, UNIQUE (b), FOREIGN KEY (b) REFERENCES a (b))`}})
+	want := "identity a.id|type a.b|null a.b|generated a.c|column a.d|unfilled a.more|unique a|unique a|key a|foreign_key a|table gone"
+	if got := check(); got != want {
+		t.Errorf("findings %s\nwant     %s", got, want)
+	}
+}
+
+// TestTheTargetTakesWhatIsMapped writes edge values of every type, mapped, into the table that the plan makes, and reads them back.
+func TestTheTargetTakesWhatIsMapped(t *testing.T) {
+	edges := []struct {
+		typ    string
+		as     string
+		kind   change.Kind
+		values []string
+	}{
+		{"bigint unsigned", "", change.Int, []string{"0", "18446744073709551615"}},
+		{"tinyint", "", change.Int, []string{"-128", "127"}},
+		{"tinyint unsigned", "", change.Int, []string{"255"}},
+		{"smallint unsigned", "", change.Int, []string{"65535"}},
+		{"mediumint unsigned", "", change.Int, []string{"16777215"}},
+		{"int unsigned", "", change.Int, []string{"4294967295"}},
+		{"year", "", change.Int, []string{"0", "2155"}},
+		{"tinyint(1)", "boolean", change.Int, []string{"0", "1"}},
+		{"decimal(65,30)", "", change.Decimal, []string{"-99999999999999999999999999999999999.999999999999999999999999999999", "0.000000000000000000000000000000"}},
+		{"decimal(10,2)", "numeric(14,4)", change.Decimal, []string{"-1.50"}},
+		{"char(3)", "", change.Text, []string{"", "añ"}},
+		{"varchar(4)", "", change.Text, []string{"😀😀  ", `\'"`}},
+		{"longtext", "", change.Text, []string{"", strings.Repeat("é", 3000)}},
+		{"binary(16)", "uuid", change.Bytes, []string{"0123456789abcdef"}},
+		{"blob", "", change.Bytes, []string{"", "\x00\\'\xff"}},
+		{"bit(64)", "", change.Bits, []string{strings.Repeat("10", 32)}},
+		{"date", "", change.Date, []string{"0001-01-01", "9999-12-31", "2000-02-29"}},
+		{"datetime(6)", "", change.DateTime, []string{"0001-01-01 00:00:00.000000", "9999-12-31 23:59:59.999999"}},
+		{"datetime(3)", "timestamptz at UTC", change.DateTime, []string{"1000-01-01 00:00:00.001"}},
+		{"timestamp", "", change.Timestamp, []string{"1970-01-01 00:00:01", "2038-01-19 03:14:07"}},
+		{"time(6)", "", change.Time, []string{"-838:59:59.000000", "838:59:59.000000", "00:00:00.000000", "-00:00:00.000001"}},
+		{"json", "", change.JSON, []string{`{"a": [1, 1.0, -0.0, "x"], "bb": {"c": null}}`, "null", `18446744073709551615`, "1.7976931348623157e308"}},
+		{"enum('a','b')", "", change.Text, []string{"b"}},
+		{"set('a','b')", "", change.Text, []string{"", "a,b"}},
+	}
+	columns, rule := []string{"id int"}, TableRule{Source: Name{"shop", "t"}}
+	for i, e := range edges {
+		name := fmt.Sprintf("c%d", i)
+		columns = append(columns, name+" "+e.typ+" null")
+		if e.as != "" {
+			rule.Columns = append(rule.Columns, ColumnRule{Source: name, As: e.as})
+		}
+	}
+	p := compile(t, Rules{Tables: []TableRule{rule}}, tables(columns...)...)
+	tab, m := p.Tables()[0], p.Mapper()
+	conn := testdb.Postgres(t, 15).Database(t).Connect(t)
+	run(t, conn, p.DDL(Before))
+	run(t, conn, p.DDL(After))
+	run(t, conn, []Statement{{SQL: "SET TimeZone = 'UTC'"}})
+	for i, e := range edges {
+		column := tab.Target.Columns[i+1]
+		for _, text := range e.values {
+			row := make(change.Row, len(columns))
+			row[0] = change.NewInt(1)
+			v := val(e.kind, text)
+			if e.kind == change.Int {
+				n, err := strconv.ParseInt(text, 10, 64)
+				if v = change.NewInt(n); err != nil {
+					v = change.NewUint(math.MaxUint64)
+				}
+			}
+			row[i+1] = v
+			out, _, err := m.Row(tab, row)
+			if err != nil {
+				t.Errorf("%s %q: %v", e.typ, text, err)
+				continue
+			}
+			mapped := out[i+1]
+			written := string(mapped.AppendText(nil))
+			switch mapped.Kind {
+			case change.Bytes:
+				written = fmt.Sprintf(`\x%x`, mapped.B)
+			case change.Timestamp:
+				written += "+00"
+			}
+			var read []byte
+			// An INSERT without a cast: the column must take the value as it is, not cut or rounded by one.
+			query := fmt.Sprintf(`INSERT INTO public.t (id, %[1]s) VALUES (1, %[2]s) ON CONFLICT (id) DO UPDATE SET %[1]s = EXCLUDED.%[1]s RETURNING %[1]s::text`, quote(column.Name), literal(written))
+			if err := conn.QueryRow(t.Context(), query).Scan(&read); err != nil {
+				t.Errorf("%s %q as %s: %v", e.typ, text, column.Type, err)
+				continue
+			}
+			back, err := canonical.ParsePG(column, read)
+			if err != nil {
+				t.Errorf("%s %q as %s: %v", e.typ, text, column.Type, err)
+				continue
+			}
+			a, err := canonical.AppendCanonical(nil, column, mapped)
+			if err != nil {
+				t.Errorf("%s %q as %s: %v", e.typ, text, column.Type, err)
+			}
+			b, err := canonical.AppendCanonical(nil, column, back)
+			if err != nil || string(a) != string(b) {
+				t.Errorf("%s %q as %s: mapped to %q, read as %q, %v", e.typ, text, column.Type, mapped, read, err)
+			}
+			if mapped.Kind != change.JSON && !same(mapped, back) {
+				t.Errorf("%s %q as %s: mapped to %s %q, read back as %s %q", e.typ, text, column.Type, mapped.Kind, mapped, back.Kind, back)
+			}
+		}
+	}
+}
+
+func BenchmarkMap(b *testing.B) {
+	p, err := Compile(Rules{}, tables("id bigint", "a int", "b varchar(100)", "c datetime(6)", "d decimal(10,2)", "e text null", "f json", "g double"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := change.Change{Table: p.Tables()[0].Source.Shape(), Op: change.Insert, After: change.Row{change.NewInt(1), change.NewInt(2), text(strings.Repeat("x", 60)),
+		val(change.DateTime, "2024-01-31 10:00:00.123456"), val(change.Decimal, "1.50"), text(strings.Repeat("y", 60)), val(change.JSON, `{"a": 1}`), change.NewFloat64(1)}}
+	m := p.Mapper()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.Map(&c); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

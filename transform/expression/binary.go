@@ -52,7 +52,7 @@ func (c *compiler) logic(n *ast.BinaryNode, a, b node) (node, error) {
 	if n.Operator == "or" || n.Operator == "||" {
 		decides = 1
 	}
-	return node{typ: Bool, nullable: a.nullable || b.nullable, eval: func(r *run) (change.Value, error) {
+	return node{typ: Bool, nullable: a.nullable || b.nullable, eval: func(r *Scratch) (change.Value, error) {
 		v, err := a.eval(r)
 		if err != nil || v.Kind == change.Bool && v.N == decides {
 			return v, err
@@ -75,7 +75,7 @@ func (c *compiler) equality(n *ast.BinaryNode, a, b node) (node, error) {
 		if a.typ == Null {
 			x = b
 		}
-		return node{typ: Bool, eval: func(r *run) (change.Value, error) {
+		return node{typ: Bool, eval: func(r *Scratch) (change.Value, error) {
 			v, err := x.eval(r)
 			return change.NewBool((v.Kind == change.Null) == equal), err
 		}}, nil
@@ -87,7 +87,7 @@ func (c *compiler) equality(n *ast.BinaryNode, a, b node) (node, error) {
 	if err != nil {
 		return node{}, err
 	}
-	return node{typ: Bool, nullable: a.nullable || b.nullable, eval: strict2(a, b, func(_ *run, v, w change.Value) (change.Value, error) {
+	return node{typ: Bool, nullable: a.nullable || b.nullable, eval: strict2(a, b, func(_ *Scratch, v, w change.Value) (change.Value, error) {
 		o, err := compare(v, w)
 		return change.NewBool((o == 0) == equal), err
 	})}, nil
@@ -117,7 +117,7 @@ func (c *compiler) ordering(n *ast.BinaryNode, a, b node) (node, error) {
 	default:
 		return c.fail(n, "the operator %s is no comparison", n.Operator)
 	}
-	return node{typ: Bool, nullable: a.nullable || b.nullable, eval: strict2(a, b, func(_ *run, v, w change.Value) (change.Value, error) {
+	return node{typ: Bool, nullable: a.nullable || b.nullable, eval: strict2(a, b, func(_ *Scratch, v, w change.Value) (change.Value, error) {
 		o, err := compare(v, w)
 		return change.NewBool(holds(o)), err
 	})}, nil
@@ -210,7 +210,7 @@ func (c *compiler) in(n *ast.BinaryNode) (node, error) {
 			return node{}, err
 		}
 	}
-	return node{typ: Bool, nullable: nullable, eval: func(r *run) (change.Value, error) {
+	return node{typ: Bool, nullable: nullable, eval: func(r *Scratch) (change.Value, error) {
 		sawNull := false
 		for i := range items {
 			v, err := items[i].left.eval(r)
@@ -244,7 +244,7 @@ func (c *compiler) coalesce(n *ast.BinaryNode, a, b node) (node, error) {
 	if err != nil {
 		return node{}, err
 	}
-	return node{typ: a.typ, nullable: b.nullable, eval: func(r *run) (change.Value, error) {
+	return node{typ: a.typ, nullable: b.nullable, eval: func(r *Scratch) (change.Value, error) {
 		v, err := a.eval(r)
 		if err != nil || v.Kind != change.Null {
 			return v, err
@@ -278,7 +278,7 @@ func (c *compiler) search(n *ast.BinaryNode, a, b node) (node, error) {
 		return c.fail(n, "the operator %s is no search", n.Operator)
 	}
 	c.noteCollation()
-	return node{typ: Bool, nullable: a.nullable || b.nullable, eval: strict2(a, b, func(_ *run, v, w change.Value) (change.Value, error) {
+	return node{typ: Bool, nullable: a.nullable || b.nullable, eval: strict2(a, b, func(_ *Scratch, v, w change.Value) (change.Value, error) {
 		return change.NewBool(test(v.B, w.B)), nil
 	})}, nil
 }
@@ -304,7 +304,7 @@ func (c *compiler) arithmetic(n *ast.BinaryNode, a, b node) (node, error) {
 			return c.fail(n, "%% of floats")
 		}
 		out.typ = Float
-		out.eval = strict2(a, b, func(_ *run, v, w change.Value) (change.Value, error) { return floatOp(op[0], v, w) })
+		out.eval = strict2(a, b, func(_ *Scratch, v, w change.Value) (change.Value, error) { return floatOp(op[0], v, w) })
 	case (a.typ == Float || b.typ == Float) && (a.typ.exact() || b.typ.exact()):
 		return c.fail(n, "%s between %s and %s would round: convert one, with float(x) or decimal(x)", op, a.typ, b.typ)
 	case !a.typ.exact() || !b.typ.exact():
@@ -313,19 +313,19 @@ func (c *compiler) arithmetic(n *ast.BinaryNode, a, b node) (node, error) {
 		return c.fail(n, "/ between exact numbers would be a rounded float: use div(a, b) for the whole quotient, divide(a, b, scale) for a decimal, or float(a) / float(b)")
 	case a.typ == Int && b.typ == Int:
 		out.typ = Int
-		out.eval = strict2(a, b, func(_ *run, v, w change.Value) (change.Value, error) { return intOp(op[0], v, w) })
+		out.eval = strict2(a, b, func(_ *Scratch, v, w change.Value) (change.Value, error) { return intOp(op[0], v, w) })
 	case op == "%":
 		return c.fail(n, "%% needs integers: use int(x)")
 	default:
 		out.typ = Decimal
-		out.eval = strict2(a, b, func(_ *run, v, w change.Value) (change.Value, error) { return decimalOp(op[0], v, w) })
+		out.eval = strict2(a, b, func(_ *Scratch, v, w change.Value) (change.Value, error) { return decimalOp(op[0], v, w) })
 	}
 	return out, nil
 }
 
 func concat(a, b node) node {
-	return node{typ: Text, nullable: a.nullable || b.nullable, eval: strict2(a, b, func(r *run, v, w change.Value) (change.Value, error) {
-		if err := r.scratch.spend(len(v.B) + len(w.B)); err != nil {
+	return node{typ: Text, nullable: a.nullable || b.nullable, eval: strict2(a, b, func(r *Scratch, v, w change.Value) (change.Value, error) {
+		if err := r.spend(len(v.B) + len(w.B)); err != nil {
 			return null, err
 		}
 		out := make([]byte, 0, len(v.B)+len(w.B))

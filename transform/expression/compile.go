@@ -32,7 +32,7 @@ func (c *compiler) fail(at ast.Node, format string, args ...any) (node, error) {
 }
 
 func constant(t Type, v change.Value) node {
-	return node{typ: t, literal: true, nullable: t == Null, value: v, eval: func(*run) (change.Value, error) { return v, nil }}
+	return node{typ: t, literal: true, nullable: t == Null, value: v, eval: func(*Scratch) (change.Value, error) { return v, nil }}
 }
 
 func (c *compiler) compile(n ast.Node) (node, error) {
@@ -104,7 +104,7 @@ func (c *compiler) column(at ast.Node, name string) (node, error) {
 		return c.fail(at, "column %s of type %s cannot be used in an expression", col.Name, col.Type)
 	}
 	c.columns = append(c.columns, i)
-	return node{typ: typ, nullable: col.Nullable, eval: func(r *run) (change.Value, error) {
+	return node{typ: typ, nullable: col.Nullable, eval: func(r *Scratch) (change.Value, error) {
 		if r.row[i].Kind == change.Absent {
 			return null, fmt.Errorf("column %s is not in the source's log record", col.Name)
 		}
@@ -162,7 +162,7 @@ func (c *compiler) unary(n *ast.UnaryNode) (node, error) {
 		if x.typ != Bool {
 			return c.fail(n, "%s of a value of type %s: compare it with something, such as x == 0", n.Operator, x.typ)
 		}
-		return node{typ: Bool, nullable: x.nullable, eval: strict1(x, func(_ *run, v change.Value) (change.Value, error) {
+		return node{typ: Bool, nullable: x.nullable, eval: strict1(x, func(_ *Scratch, v change.Value) (change.Value, error) {
 			return change.NewBool(v.N == 0), nil
 		})}, nil
 	case "-", "+":
@@ -172,7 +172,7 @@ func (c *compiler) unary(n *ast.UnaryNode) (node, error) {
 		if n.Operator == "+" {
 			return x, nil
 		}
-		out := node{typ: x.typ, nullable: x.nullable, eval: strict1(x, func(_ *run, v change.Value) (change.Value, error) { return negate(v) })}
+		out := node{typ: x.typ, nullable: x.nullable, eval: strict1(x, func(_ *Scratch, v change.Value) (change.Value, error) { return negate(v) })}
 		if x.literal {
 			v, err := negate(x.value)
 			if err != nil {
@@ -205,7 +205,7 @@ func (c *compiler) conditional(n *ast.ConditionalNode) (node, error) {
 	if a, b, err = c.alike(n.Exp2, a, b); err != nil {
 		return node{}, err
 	}
-	return node{typ: a.typ, nullable: a.nullable || b.nullable, eval: func(r *run) (change.Value, error) {
+	return node{typ: a.typ, nullable: a.nullable || b.nullable, eval: func(r *Scratch) (change.Value, error) {
 		v, err := cond.eval(r)
 		if err != nil {
 			return null, err
@@ -295,8 +295,8 @@ var examples = map[Type]string{Date: "'2024-01-31'", DateTime: "'2024-01-31 10:0
 	Time: "'-01:30:00'", Bits: "'0101'"}
 
 // strict1 and strict2 give NULL for NULL, and call f otherwise.
-func strict1(x node, f func(*run, change.Value) (change.Value, error)) evaluator {
-	return func(r *run) (change.Value, error) {
+func strict1(x node, f func(*Scratch, change.Value) (change.Value, error)) evaluator {
+	return func(r *Scratch) (change.Value, error) {
 		v, err := x.eval(r)
 		if err != nil || v.Kind == change.Null {
 			return null, err
@@ -305,8 +305,8 @@ func strict1(x node, f func(*run, change.Value) (change.Value, error)) evaluator
 	}
 }
 
-func strict2(x, y node, f func(r *run, a, b change.Value) (change.Value, error)) evaluator {
-	return func(r *run) (change.Value, error) {
+func strict2(x, y node, f func(r *Scratch, a, b change.Value) (change.Value, error)) evaluator {
+	return func(r *Scratch) (change.Value, error) {
 		a, err := x.eval(r)
 		if err != nil || a.Kind == change.Null {
 			return null, err

@@ -101,8 +101,8 @@ func nullable(args []node) bool {
 }
 
 // strict gives NULL when one of the arguments is.
-func strict(typ Type, args []node, f func(r *run, v []change.Value) (change.Value, error)) node {
-	return node{typ: typ, nullable: nullable(args), eval: func(r *run) (change.Value, error) {
+func strict(typ Type, args []node, f func(r *Scratch, v []change.Value) (change.Value, error)) node {
+	return node{typ: typ, nullable: nullable(args), eval: func(r *Scratch) (change.Value, error) {
 		var few [4]change.Value
 		vals := few[:0]
 		for i := range args {

@@ -17,7 +17,7 @@ func toInt(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	default:
 		return c.wrongArgument(at, name, args[0], "a number, text or a condition")
 	}
-	return strict(Int, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(Int, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		switch v[0].Kind {
 		case change.Bool:
 			return change.NewUint(v[0].N), nil
@@ -54,7 +54,7 @@ func toDecimalCall(c *compiler, at ast.Node, name string, args []node) (node, er
 		}
 		return constant(Decimal, d.value()), nil
 	}
-	return strict(Decimal, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(Decimal, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		d, err := toDecimal(v[0])
 		if err != nil {
 			return null, fmt.Errorf("decimal(): %w", err)
@@ -67,7 +67,7 @@ func toFloatCall(c *compiler, at ast.Node, name string, args []node) (node, erro
 	if t := args[0].typ; !t.exact() && t != Float && t != Text {
 		return c.wrongArgument(at, name, args[0], "a number or text")
 	}
-	return strict(Float, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(Float, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		if v[0].Kind == change.Text {
 			if _, err := parseDecimal(v[0].B); err != nil {
 				return null, fmt.Errorf("float(): %w", err)
@@ -85,7 +85,7 @@ func div(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if args[0].typ != Int || args[1].typ != Int {
 		return c.fail(at, "div() of %s and %s: both must be integers; divide(a, b, scale) is for decimals", args[0].typ, args[1].typ)
 	}
-	return strict(Int, args, func(_ *run, v []change.Value) (change.Value, error) { return intOp('d', v[0], v[1]) }), nil
+	return strict(Int, args, func(_ *Scratch, v []change.Value) (change.Value, error) { return intOp('d', v[0], v[1]) }), nil
 }
 
 // maxScale is the largest number of decimals that divide and round give.
@@ -107,7 +107,7 @@ func divideCall(c *compiler, at ast.Node, name string, args []node) (node, error
 	if err != nil {
 		return node{}, err
 	}
-	return strict(Decimal, args[:2], func(_ *run, v []change.Value) (change.Value, error) { return divide(v[0], v[1], scale) }), nil
+	return strict(Decimal, args[:2], func(_ *Scratch, v []change.Value) (change.Value, error) { return divide(v[0], v[1], scale) }), nil
 }
 
 func rounding(c *compiler, at ast.Node, name string, args []node) (node, error) {
@@ -123,7 +123,7 @@ func rounding(c *compiler, at ast.Node, name string, args []node) (node, error) 
 	case t == Int:
 		return args[0], nil
 	case t == Decimal:
-		return strict(Decimal, args[:1], func(_ *run, v []change.Value) (change.Value, error) {
+		return strict(Decimal, args[:1], func(_ *Scratch, v []change.Value) (change.Value, error) {
 			d, err := toDecimal(v[0])
 			if err != nil {
 				return null, err
@@ -131,7 +131,7 @@ func rounding(c *compiler, at ast.Node, name string, args []node) (node, error) 
 			return d.round(scale, mode).checked()
 		}), nil
 	case t == Float && len(args) == 1:
-		return strict(Float, args, func(_ *run, v []change.Value) (change.Value, error) {
+		return strict(Float, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 			switch f := toFloat(v[0]); mode {
 			case 'f':
 				return change.NewFloat64(math.Floor(f)), nil
@@ -152,7 +152,7 @@ func abs(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if !args[0].typ.exact() && args[0].typ != Float {
 		return c.wrongArgument(at, name, args[0], "a number")
 	}
-	return strict(args[0].typ, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(args[0].typ, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		negative := false
 		switch v[0].Kind {
 		case change.Int:
@@ -194,7 +194,7 @@ func extreme(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if first.typ == Bool {
 		return c.wrongArgument(at, name, first, "numbers, text or dates")
 	}
-	return strict(first.typ, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(first.typ, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		best := v[0]
 		for _, x := range v[1:] {
 			o, err := compare(x, best)

@@ -13,8 +13,8 @@ import (
 	"github.com/crossfade-io/crossfade/internal/change"
 )
 
-func textValue(r *run, b []byte) (change.Value, error) {
-	return change.Value{Kind: change.Text, B: b}, r.scratch.spend(len(b))
+func textValue(r *Scratch, b []byte) (change.Value, error) {
+	return change.Value{Kind: change.Text, B: b}, r.spend(len(b))
 }
 
 func textMap(c *compiler, at ast.Node, name string, args []node) (node, error) {
@@ -41,20 +41,20 @@ func textMap(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	default:
 		return c.fail(at, "%s() is not built", name)
 	}
-	return strict(Text, args, func(r *run, v []change.Value) (change.Value, error) { return textValue(r, f(v)) }), nil
+	return strict(Text, args, func(r *Scratch, v []change.Value) (change.Value, error) { return textValue(r, f(v)) }), nil
 }
 
 func replaceText(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if bad, ok := allTextual(args); !ok {
 		return c.wrongArgument(at, name, bad, "text")
 	}
-	return strict(Text, args, func(r *run, v []change.Value) (change.Value, error) {
+	return strict(Text, args, func(r *Scratch, v []change.Value) (change.Value, error) {
 		if len(v[1].B) == 0 {
 			return null, errors.New("replace() of the empty text")
 		}
 		// Spent before it is made: one replacement can multiply the text.
 		grow := bytes.Count(v[0].B, v[1].B) * max(0, len(v[2].B)-len(v[1].B))
-		if err := r.scratch.spend(grow); err != nil {
+		if err := r.spend(grow); err != nil {
 			return null, err
 		}
 		return textValue(r, bytes.ReplaceAll(v[0].B, v[1].B, v[2].B))
@@ -70,7 +70,9 @@ func testText(c *compiler, at ast.Node, name string, args []node) (node, error) 
 		test = bytes.HasSuffix
 	}
 	c.noteCollation()
-	return strict(Bool, args, func(_ *run, v []change.Value) (change.Value, error) { return change.NewBool(test(v[0].B, v[1].B)), nil }), nil
+	return strict(Bool, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
+		return change.NewBool(test(v[0].B, v[1].B)), nil
+	}), nil
 }
 
 // length counts characters of text and bytes of bytes.
@@ -78,7 +80,7 @@ func length(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if args[0].typ != Bytes && !args[0].typ.textual() {
 		return c.wrongArgument(at, name, args[0], "text or bytes")
 	}
-	return strict(Int, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(Int, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		if v[0].Kind == change.Bytes {
 			return change.NewInt(int64(len(v[0].B))), nil
 		}
@@ -95,7 +97,7 @@ func indexOf(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if name == "lastIndexOf" {
 		find = bytes.LastIndex
 	}
-	return strict(Int, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(Int, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		i := find(v[0].B, v[1].B)
 		if i > 0 {
 			i = utf8.RuneCount(v[0].B[:i])
@@ -130,7 +132,7 @@ func (c *compiler) slice(n *ast.SliceNode) (node, error) {
 	if s.typ == Bytes {
 		typ, kind = Bytes, change.Bytes
 	}
-	return strict(typ, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(typ, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		size := len(v[0].B)
 		if kind == change.Text {
 			size = utf8.RuneCount(v[0].B)
@@ -170,7 +172,7 @@ func toText(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if args[0].typ == Bytes {
 		return c.fail(at, "string() of bytes: use text(x) if they are UTF-8, else hex(x)")
 	}
-	return strict(Text, args, func(r *run, v []change.Value) (change.Value, error) {
+	return strict(Text, args, func(r *Scratch, v []change.Value) (change.Value, error) {
 		if v[0].Kind == change.Bool {
 			if v[0].N != 0 {
 				return change.NewText("true"), nil
@@ -185,7 +187,7 @@ func toBytes(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if !args[0].typ.textual() {
 		return c.wrongArgument(at, name, args[0], "text")
 	}
-	return strict(Bytes, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(Bytes, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		return change.Value{Kind: change.Bytes, B: v[0].B}, nil
 	}), nil
 }
@@ -194,7 +196,7 @@ func utf8Text(c *compiler, at ast.Node, name string, args []node) (node, error) 
 	if args[0].typ != Bytes {
 		return c.wrongArgument(at, name, args[0], "bytes; string(x) is for the rest")
 	}
-	return strict(Text, args, func(_ *run, v []change.Value) (change.Value, error) {
+	return strict(Text, args, func(_ *Scratch, v []change.Value) (change.Value, error) {
 		if !utf8.Valid(v[0].B) {
 			return null, errors.New("text() of bytes that are not UTF-8")
 		}
@@ -206,8 +208,8 @@ func encode(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if args[0].typ != Bytes && !args[0].typ.textual() {
 		return c.wrongArgument(at, name, args[0], "text or bytes")
 	}
-	return strict(Text, args, func(r *run, v []change.Value) (change.Value, error) {
-		if err := r.scratch.spend(2 * len(v[0].B)); err != nil {
+	return strict(Text, args, func(r *Scratch, v []change.Value) (change.Value, error) {
+		if err := r.spend(2 * len(v[0].B)); err != nil {
 			return null, err
 		}
 		switch name {
@@ -232,11 +234,11 @@ func decode(c *compiler, at ast.Node, name string, args []node) (node, error) {
 	if name == "fromBase64" {
 		read = base64.StdEncoding.AppendDecode
 	}
-	return strict(Bytes, args, func(r *run, v []change.Value) (change.Value, error) {
+	return strict(Bytes, args, func(r *Scratch, v []change.Value) (change.Value, error) {
 		b, err := read([]byte{}, v[0].B)
 		if err != nil {
 			return null, err
 		}
-		return change.Value{Kind: change.Bytes, B: b}, r.scratch.spend(len(b))
+		return change.Value{Kind: change.Bytes, B: b}, r.spend(len(b))
 	}), nil
 }

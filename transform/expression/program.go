@@ -107,6 +107,7 @@ func (p *Program) Constant() bool { return len(p.Columns) == 0 }
 // Scratch is the memory of evaluations. The zero value is ready to use.
 type Scratch struct {
 	spent int
+	row   change.Row
 }
 
 // Reset starts a new row.
@@ -123,21 +124,17 @@ func (s *Scratch) spend(n int) error {
 
 // Eval evaluates the expression over a row of the columns it was compiled for. The value may alias the row.
 func (p *Program) Eval(row change.Row, s *Scratch) (change.Value, error) {
-	return p.eval(&run{row: row, scratch: s})
+	s.row = row
+	return p.eval(s)
 }
 
 // Holds evaluates a condition; NULL does not hold.
 func (p *Program) Holds(row change.Row, s *Scratch) (bool, error) {
-	v, err := p.eval(&run{row: row, scratch: s})
+	v, err := p.Eval(row, s)
 	return err == nil && v.Kind == change.Bool && v.N != 0, err
 }
 
-type run struct {
-	row     change.Row
-	scratch *Scratch
-}
-
-type evaluator func(*run) (change.Value, error)
+type evaluator func(*Scratch) (change.Value, error)
 
 var null = change.Value{Kind: change.Null}
 
