@@ -68,6 +68,7 @@ func openMySQL(l Login, sqlMode string) (*sql.DB, error) {
 	c := mysql.NewConfig()
 	c.Net, c.Addr, c.User, c.Passwd, c.TLS = "tcp", l.Addr, l.User, l.Password, l.TLS
 	c.Timeout = 5 * time.Second
+	c.Logger = &mysql.NopLogger{} // it repeats what the errors say
 	c.InterpolateParams = true
 	c.ClientFoundRows = true
 	c.Params = map[string]string{

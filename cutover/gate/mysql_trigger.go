@@ -44,16 +44,18 @@ func (s *MySQL) signal() string {
 }
 
 // body of a gate trigger. It reads the gate without a lock and refuses, so that who is refused locks nothing; only then it shares the row's
-// lock and looks again, so that the gate cannot be closed before this transaction has ended.
+// lock and looks again, so that the gate cannot be closed before this transaction has ended. It must be SELECT INTO: a query inside SET locks
+// what it reads from REPEATABLE READ on.
 func (s *MySQL) body() string {
 	where := fmt.Sprintf("WHERE migration = '%s' AND side = '%s'", s.cfg.Migration, mysqlSide)
 	user := "CONVERT(LEFT(USER(), CHAR_LENGTH(USER()) - CHAR_LENGTH(SUBSTRING_INDEX(USER(), '@', -1)) - 1) USING utf8mb4) COLLATE utf8mb4_bin"
 	return fmt.Sprintf(`BEGIN
   DECLARE gate_state VARCHAR(8) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
   IF @crossfade_probe IS NOT NULL OR %[1]s <> %[2]s THEN
-    SET gate_state = (SELECT state FROM crossfade.gate %[3]s);
+    SELECT state INTO gate_state FROM crossfade.gate %[3]s;
     IF gate_state IS NULL OR gate_state <> 'open' THEN %[4]s; END IF;
-    SET gate_state = (SELECT state FROM crossfade.gate %[3]s LOCK IN SHARE MODE);
+    SET gate_state = NULL;
+    SELECT state INTO gate_state FROM crossfade.gate %[3]s LOCK IN SHARE MODE;
     IF gate_state IS NULL OR gate_state <> 'open' THEN %[4]s; END IF;
   END IF;
 END`, user, literal(s.cfg.Login.User), where, s.signal())

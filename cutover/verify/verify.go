@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/crossfade-io/crossfade/internal/catalog"
@@ -114,6 +115,7 @@ type Verifier struct {
 
 	touched *touched
 	running sync.Mutex // one pass or round at a time
+	quiet   atomic.Bool
 
 	mu        sync.Mutex
 	state     State
@@ -150,6 +152,9 @@ func (v *Verifier) Observe(seq uint64, c *change.Change) { v.touched.observe(seq
 
 // Passed takes note that every change up to a frame has been observed, also when the last frames held none.
 func (v *Verifier) Passed(seq uint64) { v.touched.passed(seq) }
+
+// Quiet holds back full passes, which would keep the comparison under the fence waiting.
+func (v *Verifier) Quiet(on bool) { v.quiet.Store(on) }
 
 // State is what is known now.
 func (v *Verifier) State() State {
@@ -207,7 +212,7 @@ func (v *Verifier) Run(ctx context.Context) error {
 		if err != nil { // the databases or the stream are away for the moment: the keys stay touched
 			v.cfg.Logger.Warn("background verification is held up", "err", err)
 		}
-		if last := v.State().LastCleanAt; v.cfg.FullEvery > 0 && last != nil && time.Since(*last) > v.cfg.FullEvery {
+		if last := v.State().LastCleanAt; !v.quiet.Load() && v.cfg.FullEvery > 0 && last != nil && time.Since(*last) > v.cfg.FullEvery {
 			if _, err := v.Full(ctx, nil); err != nil && ctx.Err() == nil {
 				v.cfg.Logger.Warn("full verification is held up", "err", err)
 			}
