@@ -151,6 +151,7 @@ func (r *run) whole(ctx, work context.Context, fr *frame, place Place) error {
 		for {
 			var b batch
 			b.reset(AllLanes)
+			b.tx.Single = true
 			if err := r.collectWhole(&b, fr, place, &holds); err != nil {
 				return err
 			}

@@ -1,7 +1,9 @@
 package apply
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/crossfade-io/crossfade/internal/change"
 )
@@ -27,12 +29,15 @@ type Table struct {
 	// Strict and OneLane are in force for the frames behind the last barrier. A table of one lane is applied change by change.
 	Strict  bool
 	OneLane bool
+	// hashable: two keys are equal exactly when their bytes are.
+	hashable bool
 	// WasStrict: it has been strict, so its counts are exact.
 	WasStrict bool
 }
 
 func newTable(s TableSetup, row *TableRow) *Table {
-	t := &Table{Setup: s, OneLane: s.OneLane || !hashable(s.Target)}
+	t := &Table{Setup: s, hashable: !s.OneLane && hashable(s.Target)}
+	t.OneLane = !t.hashable
 	if row != nil {
 		t.Strict, t.WasStrict = row.Strict, row.StrictSeq > 0
 		t.OneLane = t.OneLane || row.OneLane
@@ -85,7 +90,18 @@ type batch struct {
 	byKey map[*change.Table]*fold
 	tx    Tx
 	count map[*Table]int // index in tx.Counts
+	open  map[*Table]*window
+	last  int32 // window handed out
+	keys  keySet
 	lane  int
+}
+
+// window is the end of what a batch holds of a table that is not folded: changes of different keys, as arrays by kind. Their order among
+// each other matters to nothing but the further unique indexes, which refuse an order that they do not allow; then it is done row by row. A second change
+// of a key opens the next window, so a key's changes stay in order. What cannot be moved has a window of its own.
+type window struct {
+	id    int32
+	steps []int // in tx.Steps
 }
 
 func (b *batch) reset(lane int) {
@@ -93,11 +109,14 @@ func (b *batch) reset(lane int) {
 	b.free = append(b.free, b.folds...)
 	b.folds = b.folds[:0]
 	if b.byKey == nil {
-		b.byKey, b.count = map[*change.Table]*fold{}, map[*Table]int{}
+		b.byKey, b.count, b.open = map[*change.Table]*fold{}, map[*Table]int{}, map[*Table]*window{}
 	}
+	clear(b.open)
+	b.last = 0
 	clear(b.byKey)
 	clear(b.count)
 	b.lane = lane
+	b.keys.reset()
 	b.tx = Tx{Steps: b.tx.Steps[:0], Counts: b.tx.Counts[:0]}
 }
 
@@ -185,7 +204,17 @@ func (b *batch) emit(f *fold) {
 	c.Updated += f.count.Updated
 	c.Deleted += f.count.Deleted
 	c.Missed += f.count.Missed
+	from := len(b.tx.Steps)
 	b.tx.Steps = f.steps(b.tx.Steps, n)
+	w := b.next()
+	for i := from; i < len(b.tx.Steps); i++ {
+		b.tx.Steps[i].window = w
+	}
+}
+
+func (b *batch) next() int32 {
+	b.last++
+	return b.last
 }
 
 // finish turns all that is folded into steps.
@@ -196,6 +225,21 @@ func (b *batch) finish() {
 	}
 	b.free = append(b.free, b.folds...)
 	b.folds = b.folds[:0]
+	// in a window, first what makes room
+	slices.SortStableFunc(b.tx.Steps, func(x, y Step) int {
+		return cmp.Or(cmp.Compare(x.window, y.window), cmp.Compare(x.Op.rank(), y.Op.rank()))
+	})
+}
+
+func (o StepOp) rank() int {
+	switch o {
+	case DeleteRows:
+		return 0
+	case UpdateRows:
+		return 1
+	default:
+		return 2
+	}
 }
 
 // step adds one change as it is, behind everything that is in the batch already.
@@ -209,19 +253,21 @@ func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 	if m == lenient {
 		tallyI, tallyU, tallyD = TallyInserted, TallyUpdated, TallyDeleted
 	}
-	remove := func(key change.Row, exact bool, tally Tally) { b.one(c.Table, DeleteRows, key, nil, exact, tally, n) }
+	remove := func(key change.Row, exact bool, tally Tally) {
+		b.one(t, c.Table, DeleteRows, key, nil, exact, tally, n)
+	}
 	overwrite := func(op StepOp) {
 		if m == copying {
-			b.one(c.Table, op, nil, c.After, false, NoTally, n)
+			b.one(t, c.Table, op, nil, c.After, false, NoTally, n)
 			return
 		}
 		remove(c.After, false, TallyCleared)
-		b.one(c.Table, InsertRows, nil, c.After, true, TallyInserted, n)
+		b.one(t, c.Table, InsertRows, nil, c.After, true, TallyInserted, n)
 	}
 	insert := func() {
 		if exact {
 			count.Inserted++
-			b.one(c.Table, InsertRows, nil, c.After, true, tallyI, n)
+			b.one(t, c.Table, InsertRows, nil, c.After, true, tallyI, n)
 			return
 		}
 		if m == copying {
@@ -272,12 +318,12 @@ func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 			if m != lenient {
 				count.Updated++
 			}
-			b.one(c.Table, UpdateRows, c.KeyRow(), c.After, exact, tallyU, n)
+			b.one(t, c.Table, UpdateRows, c.KeyRow(), c.After, exact, tallyU, n)
 		case t.Strict:
 			if exact {
 				count.Updated++
 			}
-			b.one(c.Table, RekeyRows, c.Before, c.After, exact, tallyU, n)
+			b.one(t, c.Table, RekeyRows, c.Before, c.After, exact, tallyU, n)
 		case whole(c.After):
 			del(c.Before)
 			insert()
@@ -286,18 +332,36 @@ func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 			b.tx.Recopy = append(b.tx.Recopy, b.recopyKey(c.Table, c.After, seq))
 		}
 	case change.Truncate:
-		b.tx.Steps = append(b.tx.Steps, Step{Shape: c.Table, Op: EmptyTable, Tally: TallyCleared, Count: n})
+		delete(b.open, t)
+		b.tx.Steps = append(b.tx.Steps, Step{Shape: c.Table, Op: EmptyTable, Tally: TallyCleared, Count: n, window: b.next()})
 	default:
 		return fmt.Errorf("frame %d: cannot apply a %s of %s: run the version that wrote it", seq, c.Op, c.Table)
 	}
 	return nil
 }
 
-// one appends a row to the last step when it is of the same kind, else a new step.
-func (b *batch) one(t *change.Table, op StepOp, key, row change.Row, exact bool, tally Tally, count int) {
-	if n := len(b.tx.Steps); n > 0 {
-		s := &b.tx.Steps[n-1]
-		if s.Ordered && s.Shape == t && s.Op == op && s.Exact == exact && s.Tally == tally && (row == nil || samePresence(s.Rows[0], row)) {
+// one appends a row to a step of its table's open window, or opens a new window.
+func (b *batch) one(t *Table, shape *change.Table, op StepOp, key, row change.Row, exact bool, tally Tally, count int) {
+	named := key
+	if named == nil {
+		named = row
+	}
+	movable := t.hashable && op != RekeyRows && !b.tx.Single
+	w := b.open[t]
+	if w == nil || movable && !b.keys.add(w.id, shape, named) {
+		w = &window{id: b.next()}
+		b.open[t] = w
+		if movable {
+			b.keys.add(w.id, shape, named)
+		}
+	}
+	at := w.steps
+	if !movable && len(at) > 0 {
+		at = at[len(at)-1:]
+	}
+	for _, n := range at {
+		s := &b.tx.Steps[n]
+		if s.Ordered == !movable && s.Shape == shape && s.Op == op && s.Exact == exact && s.Tally == tally && (row == nil || samePresence(s.Rows[0], row)) {
 			if key != nil {
 				s.Keys = append(s.Keys, key)
 			}
@@ -307,12 +371,79 @@ func (b *batch) one(t *change.Table, op StepOp, key, row change.Row, exact bool,
 			return
 		}
 	}
-	s := Step{Shape: t, Op: op, Exact: exact, Ordered: true, Tally: tally, Count: count}
+	if len(w.steps) > 0 && (!movable || b.tx.Steps[w.steps[0]].Ordered) { // what cannot be moved begins a window
+		w = &window{id: b.next()}
+		b.open[t] = w
+		if movable {
+			b.keys.add(w.id, shape, named)
+		}
+	}
+	s := Step{Shape: shape, Op: op, Exact: exact, Ordered: !movable, Tally: tally, Count: count, window: w.id}
 	if key != nil {
 		s.Keys = append(make([]change.Row, 0, 4), key)
 	}
 	if row != nil {
 		s.Rows = append(make([]change.Row, 0, 4), row)
 	}
+	w.steps = append(w.steps, len(b.tx.Steps))
 	b.tx.Steps = append(b.tx.Steps, s)
+}
+
+// keySet remembers which keys the windows of one batch name. It is emptied by counting up, not by clearing.
+type keySet struct {
+	slots   []keySlot
+	used    int
+	batch   uint32
+	scratch []byte
+}
+
+type keySlot struct {
+	hash   uint64
+	batch  uint32
+	window int32
+}
+
+func (k *keySet) reset() {
+	k.batch++
+	k.used = 0
+	if k.batch == 0 { // went round
+		clear(k.slots)
+		k.batch = 1
+	}
+}
+
+// add reports false when the window has the key already, or another of the same hash.
+func (k *keySet) add(window int32, shape *change.Table, key change.Row) bool {
+	if 2*(k.used+1) > len(k.slots) {
+		old := k.slots
+		k.slots = make([]keySlot, max(1024, 2*len(old)))
+		for _, o := range old {
+			if o.batch == k.batch {
+				k.slots[k.free(o.hash)] = o
+			}
+		}
+	}
+	k.scratch = change.AppendKey(k.scratch[:0], shape.Key, key)
+	hash := hashBytes(k.scratch)
+	mask := len(k.slots) - 1
+	for at := int(hash) & mask; ; at = (at + 1) & mask {
+		slot := &k.slots[at]
+		if slot.batch != k.batch {
+			*slot = keySlot{hash, k.batch, window}
+			k.used++
+			return true
+		}
+		if slot.hash == hash && slot.window == window {
+			return false
+		}
+	}
+}
+
+func (k *keySet) free(hash uint64) int {
+	mask := len(k.slots) - 1
+	at := int(hash) & mask
+	for k.slots[at].batch == k.batch {
+		at = (at + 1) & mask
+	}
+	return at
 }

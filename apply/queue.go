@@ -116,7 +116,6 @@ type queue struct {
 	idle   Place  // behind all units
 	moved  bool   // idle holds a place that nobody has taken
 	wanted uint64 // somebody waits for the ledger to reach this frame: the idle place is not kept back from there on
-	closed bool
 	wake   chan struct{}
 }
 

@@ -335,6 +335,7 @@ func (p *replay) flush(work context.Context) error {
 	r := p.run
 	err := climb(p.units, func(units []unit, single bool) error {
 		p.batch.reset(AllLanes)
+		p.batch.tx.Single = single
 		for i := range units {
 			if err := p.batch.unit(&units[i], single, nil); err != nil {
 				return err

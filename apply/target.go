@@ -191,8 +191,9 @@ type Step struct {
 	Rows  []change.Row
 	// Exact: the step changes as many rows as it names, or the transaction fails with a Mismatch.
 	Exact bool
-	// Ordered: the rows may name a key twice, or depend on each other's order.
+	// Ordered: the rows depend on each other's order. They are run one by one.
 	Ordered bool
+	window  int32 // steps of one window may change places
 	Tally   Tally
 	Count   int // index in Tx.Counts
 }

@@ -293,5 +293,3 @@ func rekey(t *change.Table, old, row change.Row) change.Change {
 func del(t *change.Table, old change.Row) change.Change {
 	return change.Change{Table: t, Op: change.Delete, Before: old}
 }
-
-const itemsText = `SELECT coalesce(string_agg(id || ':' || coalesce(a::text, '-') || ':' || coalesce(b, '-'), ' ' ORDER BY id), '') FROM items`

@@ -116,7 +116,7 @@ func (s *session) RecopyPending(ctx context.Context, source string) (int64, erro
 // Start implements [apply.Target].
 func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 	d := new(apply.Durable)
-	s, err := t.connect(ctx)
+	s, err := t.connect(ctx, plainSettings)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ const (
 	maxStatementRows  = 5000
 	maxStatementBytes = 1 << 20
 	flushBytes        = 1 << 20
+	// minJoinRows is how many rows pay for planning a statement for all of them.
+	minJoinRows = 8
 	// applyTimeout bounds one transaction, so that a server that hangs is left. What became of it the ledger says.
 	applyTimeout = 10 * time.Minute
 )
@@ -395,8 +397,10 @@ func (s *session) step(ctx context.Context, tx *apply.Tx, i int) error {
 		}
 		s.openPipe(ctx)
 	}
-	// Rows that may depend on each other go one by one, but a plain insert is refused whatever the order if two are the same.
-	scalar := tx.Single || st.Ordered && st.Op != apply.InsertRows
+	// Rows that depend on each other go one by one, but a plain insert is refused whatever the order if two are the same. A few rows do not
+	// pay for planning a join.
+	join := st.Op != apply.InsertRows && st.Op != apply.PutRows && st.Op != apply.CopyRows
+	scalar := tx.Single || st.Ordered && st.Op != apply.InsertRows || join && st.Len() < minJoinRows
 	var row change.Row
 	if len(st.Rows) > 0 {
 		row = st.Rows[0]
@@ -495,7 +499,7 @@ func (s *session) parameters() [][]byte {
 
 // arrays sends the rows as arrays, a column each, in statements of bounded size.
 func (s *session) arrays(tx *apply.Tx, i int, p *prepared, q *statement) error {
-	if s.generic {
+	if s.generic && len(q.keys) > 0 { // a join must be planned for these rows
 		s.generic = false
 		s.send("SET LOCAL plan_cache_mode = force_custom_plan", sent{step: -1})
 	}

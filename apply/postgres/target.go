@@ -60,7 +60,7 @@ func Open(ctx context.Context, c Config) (*Target, error) {
 	config.RuntimeParams["application_name"] = "crossfade"
 	config.RuntimeParams["client_encoding"] = "UTF8"
 	t := &Target{config: config, migration: c.Migration, side: c.Side, logger: c.Logger}
-	s, err := t.connect(ctx)
+	s, err := t.connect(ctx, plainSettings)
 	if err != nil {
 		return nil, err
 	}
@@ -78,23 +78,26 @@ func (t *Target) Close() {
 	}
 }
 
-// settings are those of every session. A plan for a join is made for each execution, with the array in hand: the number of rows is then
-// known, and a plan that was made for an empty table is never used again.
-const settings = `SET session_replication_role = replica;
-SELECT pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false);
-SET lock_timeout = '1s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+// plainSettings are those of every connection.
+const plainSettings = `SET lock_timeout = '1s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
 SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;
 SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET extra_float_digits = 1; SET bytea_output = 'hex';
 SET standard_conforming_strings = on; SET row_security = off; SET jit = off;
+SELECT pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false);
+`
+
+// settings are those of sessions that apply. A plan for a join is made for each execution, with the array in hand: the number of rows is then
+// known, and a plan that was made for an empty table is never used again.
+const settings = plainSettings + `SET session_replication_role = replica;
 SET plan_cache_mode = force_custom_plan;
 SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_memoize = off`
 
 // Session implements [apply.Target].
 func (t *Target) Session(ctx context.Context) (apply.Session, error) {
-	return t.connect(ctx)
+	return t.connect(ctx, settings)
 }
 
-func (t *Target) connect(ctx context.Context) (*session, error) {
+func (t *Target) connect(ctx context.Context, settings string) (*session, error) {
 	conn, err := pgconn.ConnectConfig(ctx, t.config)
 	if err != nil {
 		return nil, connectError(err)
@@ -141,7 +144,7 @@ func (t *Target) do(ctx context.Context, what string, f func(s *session) error) 
 				t.conn = nil
 			}
 			if t.conn == nil {
-				s, err := t.connect(ctx)
+				s, err := t.connect(ctx, plainSettings)
 				if err != nil {
 					return err
 				}
