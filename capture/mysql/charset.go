@@ -77,16 +77,6 @@ func charsetOf(name string) (*charset, error) {
 	return nil, fmt.Errorf("character set %q is not supported; convert the column to utf8mb4 on the source", name)
 }
 
-// supported lists the names of the character sets, in order.
-func supportedCharsets() []string {
-	names := make([]string, 0, len(charsets))
-	for n := range charsets {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // appendUTF8 appends src as UTF-8.
 func (c *charset) appendUTF8(dst, src []byte) ([]byte, error) {
 	if c.direct {

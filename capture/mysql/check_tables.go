@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // shapes refuses tables whose rows cannot be told apart, read exactly, or are not transactional.
@@ -28,7 +29,14 @@ func (c *checker) shapes(context.Context) error {
 }
 
 func (c *checker) column(t *catalog.Table, col *catalog.Column) {
-	if _, ok := col.Type.Kind(); !ok {
+	kind, ok := col.Type.Kind()
+	if kind == change.Text && col.Type.Charset != "" {
+		if _, err := charsetOf(col.Type.Charset); err != nil {
+			c.add(catalog.Error, "charset", t.String()+"."+col.Name, "its character set "+col.Type.Charset+" is not supported",
+				fmt.Sprintf("ALTER TABLE %s MODIFY %s ... CHARACTER SET utf8mb4, or leave the table out of source.tables", quoteTable(t), quoteName(col.Name)))
+		}
+	}
+	if !ok {
 		c.add(catalog.Error, "type", t.String()+"."+col.Name, "type "+col.Type.Full+" is not supported", "change its type, or leave the table out of source.tables")
 	}
 }

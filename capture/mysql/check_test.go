@@ -251,6 +251,7 @@ func TestATableThatCannotBeFollowedIsNamed(t *testing.T) {
 		CREATE TABLE mine (id int PRIMARY KEY) ENGINE=MyISAM;
 		CREATE TABLE mem (id int PRIMARY KEY) ENGINE=MEMORY;
 		CREATE TABLE vec (id int PRIMARY KEY, v vector(3));
+		CREATE TABLE chinese (id int PRIMARY KEY, v varchar(9) CHARACTER SET gb18030);
 		CREATE TABLE emptylabel (k enum('a','') PRIMARY KEY);
 		CREATE TABLE bigset (k set('a','b') PRIMARY KEY);
 		CREATE TABLE mixed (a int, b int, PRIMARY KEY (a, b DESC));
@@ -258,7 +259,7 @@ func TestATableThatCannotBeFollowedIsNamed(t *testing.T) {
 	got := check(t, s, list1(tables(t, d)))
 	for _, c := range []struct{ severity, code, object, remedy string }{
 		{catalog.Error, "no_key", "keyless", "ADD PRIMARY KEY"}, {catalog.Error, "engine", "mine", "ENGINE=InnoDB"}, {catalog.Error, "engine", "mem", "ENGINE=InnoDB"},
-		{catalog.Error, "type", "vec.v", "source.tables"}, {catalog.Error, "key", "emptylabel.k", "empty label"}, {catalog.Warning, "key", "bigset.k", "small table"},
+		{catalog.Error, "type", "vec.v", "source.tables"}, {catalog.Error, "charset", "chinese.v", "CHARACTER SET utf8mb4"}, {catalog.Error, "key", "emptylabel.k", "empty label"}, {catalog.Warning, "key", "bigset.k", "small table"},
 		{catalog.Warning, "key", "mixed", "small table"},
 	} {
 		i := slices.IndexFunc(got, func(f catalog.Finding) bool { return f.Object == d.Name+"."+c.object })

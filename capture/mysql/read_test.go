@@ -505,6 +505,19 @@ func TestReadingAllocatesNothingPerRow(t *testing.T) {
 	}
 }
 
+// The server would send such a value as '?'.
+func TestTextThatCannotBeConvertedStopsTheRead(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	s := open(t, d)
+	d.Exec(t, "CREATE TABLE odd (id int PRIMARY KEY, v varchar(9) CHARACTER SET ucs2); INSERT INTO odd VALUES (1, 'fine'), (2, _ucs2 x'0061D8000062')")
+	var read []string
+	err := s.ReadRange(t.Context(), now(t, s), tables(t, d)["odd"], nil, nil, func(r change.Row) error { read = append(read, write(r)); return nil })
+	var stop *capture.Stop
+	if !errors.As(err, &stop) || !strings.HasSuffix(stop.Object, "odd.v") || !strings.Contains(stop.Remedy, "'0061D8000062'") || len(read) != 1 {
+		t.Errorf("read %v, %v", read, err)
+	}
+}
+
 func TestATableChangedSinceItWasCataloguedIsNotRead(t *testing.T) {
 	d := testdb.MySQL(t).Database(t)
 	s := open(t, d)

@@ -114,7 +114,8 @@ func (r *readers) open(ctx context.Context) (*wire, error) {
 	for name, value := range sessionVariables(readMode) {
 		set = append(append(append(append(set, ", "...), name...), " = "...), value...)
 	}
-	for _, stmt := range []string{"SET NAMES " + sessionCharset, string(set), "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"} {
+	// Without a character set for results the server sends the bytes of the column.
+	for _, stmt := range []string{"SET NAMES " + sessionCharset, "SET character_set_results = NULL", string(set), "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"} {
 		if err := w.exec(stmt); err != nil {
 			w.close()
 			return nil, fmt.Errorf("prepare a session on %s: %w", r.source.cfg.Host, err)

@@ -19,15 +19,15 @@ type rowReader struct {
 	columns []int // of the table, in the order of the SELECT
 	how     []conversion
 	row     change.Row
-	bits    []byte // holds the bit strings of one row; never grows
+	scratch []byte // values of one row that are not the bytes that were sent
 }
 
 // conversion says how a column's text becomes its value.
 type conversion struct {
 	kind   change.Kind
 	how    how
-	length int
 	column *catalog.Column
+	cs     *charset // of text that is not UTF-8
 }
 
 type how uint8
@@ -40,6 +40,7 @@ const (
 	asDouble            //
 	asNumber            // a decimal that may have leading zeros (ZEROFILL)
 	asBits              // big-endian bytes
+	asText              // in the character set of the column: the server would send what it cannot convert as '?', so it is converted here, as in the binlog
 )
 
 // allColumns are the positions of all columns of the table.
@@ -53,14 +54,13 @@ func allColumns(t *catalog.Table) []int {
 
 func newRowReader(t *catalog.Table, columns []int) (*rowReader, error) {
 	r := &rowReader{table: t, columns: columns, how: make([]conversion, len(columns)), row: make(change.Row, len(columns))}
-	bits := 0
 	for i, k := range columns {
 		c := &t.Columns[k]
 		kind, ok := c.Type.Kind()
 		if !ok {
 			return nil, fmt.Errorf("column %s.%s: type %s is not supported: leave the table out, or drop the column", t, c.Name, c.Type.Full)
 		}
-		v := conversion{kind: kind, column: c, length: c.Type.Length}
+		v := conversion{kind: kind, column: c}
 		switch kind {
 		case change.Int:
 			if v.how = asInt; c.Type.Unsigned || c.Type.Name == "year" {
@@ -74,15 +74,23 @@ func newRowReader(t *catalog.Table, columns []int) (*rowReader, error) {
 			v.how = asNumber
 		case change.Bits:
 			v.how = asBits
-			bits += c.Type.Length
-		case change.Text, change.Bytes, change.Date, change.Time, change.DateTime, change.Timestamp, change.JSON:
+		case change.Text:
+			if v.how = asIs; c.Type.Charset != "" {
+				cs, err := charsetOf(c.Type.Charset)
+				if err != nil {
+					return nil, fmt.Errorf("column %s.%s: %w", t, c.Name, err)
+				}
+				if !cs.direct {
+					v.how, v.cs = asText, cs
+				}
+			}
+		case change.Bytes, change.Date, change.Time, change.DateTime, change.Timestamp, change.JSON:
 			v.how = asIs
 		default:
 			return nil, fmt.Errorf("column %s.%s: values of kind %s are not read", t, c.Name, kind)
 		}
 		r.how[i] = v
 	}
-	r.bits = make([]byte, 0, bits)
 	return r, nil
 }
 
@@ -204,7 +212,10 @@ func (v *conversion) check(f *gomysql.Field) error {
 
 // read reads one row.
 func (r *rowReader) read(p []byte) (change.Row, error) {
-	r.bits = r.bits[:0]
+	if cap(r.scratch) > 1<<20 { // one very large row must not hold its memory for ever
+		r.scratch = nil
+	}
+	r.scratch = r.scratch[:0] // it may grow and move; what was there stays valid
 	t := texts(p)
 	for i := range r.how {
 		b, null, err := t.next()
@@ -247,11 +258,22 @@ func (r *rowReader) read(p []byte) (change.Row, error) {
 			}
 			*v = change.Value{Kind: change.Decimal, B: b}
 		case asBits:
-			start := len(r.bits)
-			if r.bits, err = appendBits(r.bits, b, c.length); err != nil {
+			start := len(r.scratch)
+			if r.scratch, err = appendBits(r.scratch, b, c.column.Type.Length); err != nil {
 				return nil, fmt.Errorf("column %s: %w", c.column.Name, err)
 			}
-			*v = change.Value{Kind: change.Bits, B: r.bits[start:len(r.bits):len(r.bits)]}
+			*v = change.Value{Kind: change.Bits, B: r.scratch[start:len(r.scratch):len(r.scratch)]}
+		case asText:
+			if c.cs.units == nil && isASCII(b) {
+				*v = change.Value{Kind: change.Text, B: b}
+				continue
+			}
+			start := len(r.scratch)
+			if r.scratch, err = c.cs.appendUTF8(r.scratch, b); err != nil {
+				return nil, &capture.Stop{Object: r.table.String() + "." + c.column.Name, Reason: fmt.Sprintf("a value is not text in the character set of its column: %v", err),
+					Remedy: fmt.Sprintf("correct the row: HEX(%s) begins with '%X'", quoteName(c.column.Name), b[:min(len(b), 64)])}
+			}
+			*v = change.Value{Kind: change.Text, B: r.scratch[start:len(r.scratch):len(r.scratch)]}
 		default:
 			return nil, fmt.Errorf("column %s: unknown conversion %d", c.column.Name, c.how)
 		}
