@@ -48,7 +48,7 @@ func lockDir(dir, migration string) (*os.File, error) {
 		host = "this host"
 	}
 	who := fmt.Sprintf("pid %d on %s, migration %s, since %s\n", os.Getpid(), host, migration, time.Now().Format(time.RFC3339))
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(who), 0)
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,44 +15,43 @@ import (
 	"strings"
 )
 
-// aptSource is a suite of the machine's own distribution, at the mirror that the machine itself uses.
-type aptSource struct {
-	uri, suite, components, keyring string
+// mirror is where the machine itself gets its packages.
+type mirror struct {
+	uri, keyring           string
+	distribution, codename string
 }
 
-// ownSource finds the mirror in apt's configuration.
-func ownSource(ctx context.Context) (aptSource, string, error) {
+// ownMirror finds the mirror in apt's configuration.
+func ownMirror(ctx context.Context) (mirror, error) {
 	distribution, codename, err := osRelease()
 	if err != nil {
-		return aptSource{}, "", err
+		return mirror{}, err
 	}
+	m := mirror{distribution: distribution, codename: codename}
+	if ring := "/usr/share/keyrings/" + distribution + "-archive-keyring.gpg"; exists(ring) {
+		m.keyring = ring
+	}
+	byName := regexp.MustCompile(`/` + distribution + `(-ports)?/?$`)
 	// With release information first: it names the origin for certain. A machine that never ran `apt-get update` has none.
 	for _, args := range [][]string{{"indextargets"}, {"indextargets", "--no-release-info"}} {
 		args = append(args, "--format", "$(REPO_URI) $(COMPONENT) $(LABEL)", "Created-By: Packages")
 		out, err := run(ctx, "", nil, "apt-get", args...)
 		if err != nil {
-			return aptSource{}, "", fmt.Errorf("ask apt for its mirror: %w", err)
+			return mirror{}, fmt.Errorf("ask apt for its mirror: %w", err)
 		}
 		for line := range strings.Lines(out) {
 			f := strings.Fields(line)
 			if len(f) < 2 || f[1] != "main" {
 				continue
 			}
-			uri, label := f[0], strings.ToLower(strings.Join(f[2:], " "))
-			if label == distribution || label == "" && regexp.MustCompile(`/`+distribution+`(-ports)?/?$`).MatchString(uri) {
-				src := aptSource{uri: uri, suite: codename, components: "main universe"}
-				if distribution == "debian" {
-					// The only suite of Debian that has MySQL.
-					src.suite, src.components = "unstable", "main"
-				}
-				if ring := "/usr/share/keyrings/" + distribution + "-archive-keyring.gpg"; exists(ring) {
-					src.keyring = ring
-				}
-				return src, distribution, nil
+			label := strings.ToLower(strings.Join(f[2:], " "))
+			if label == distribution || label == "" && byName.MatchString(f[0]) {
+				m.uri = f[0]
+				return m, nil
 			}
 		}
 	}
-	return aptSource{}, "", fmt.Errorf("apt's configuration names no mirror of %s: install mysqld 8.0 or later on PATH", distribution)
+	return mirror{}, fmt.Errorf("apt's configuration names no mirror of %s", distribution)
 }
 
 func osRelease() (distribution, codename string, err error) {
@@ -75,23 +75,39 @@ func osRelease() (distribution, codename string, err error) {
 	return distribution, codename, nil
 }
 
-// fetchMySQL downloads MySQL with every library it needs, down to the C library, and unpacks it without installing.
+// fetchMySQL gets MySQL: unstable is the only suite of Debian that has it; Ubuntu carries the version in the name.
 func fetchMySQL(ctx context.Context, dir string) error {
-	src, distribution, err := ownSource(ctx)
+	m, err := ownMirror(ctx)
 	if err != nil {
 		return err
 	}
-	apt, err := newPrivateApt(ctx, filepath.Join(dir, "apt"), src)
+	suite := m.codename
+	if m.distribution == "debian" {
+		suite = "unstable"
+	}
+	if err := m.unpack(ctx, dir, suite, `^mysql-server-core(-[0-9.]+)?$`); err != nil {
+		return err
+	}
+	if !exists(filepath.Join(dir, "root/usr/sbin/mysqld")) {
+		return fmt.Errorf("the package has no usr/sbin/mysqld")
+	}
+	return os.RemoveAll(filepath.Join(dir, "root/usr/bin"))
+}
+
+// unpack downloads the newest package that matches, with every library it needs down to the C library, into dir/root. Nothing
+// is installed.
+func (m mirror) unpack(ctx context.Context, dir, suite, pattern string) error {
+	work := filepath.Join(dir, "apt")
+	apt, err := newPrivateApt(ctx, work, m, suite)
 	if err != nil {
 		return err
 	}
 	if _, err := apt.run(ctx, "apt-get", "update"); err != nil {
-		return fmt.Errorf("read the package lists of %s %s: %w", distribution, src.suite, err)
+		return fmt.Errorf("read the package lists of %s %s: %w", m.distribution, suite, err)
 	}
-	// Debian: mysql-server-core; Ubuntu carries the version in the name.
-	out, err := apt.run(ctx, "apt-cache", "search", "--names-only", `^mysql-server-core(-[0-9.]+)?$`)
+	out, err := apt.run(ctx, "apt-cache", "search", "--names-only", pattern)
 	if err != nil {
-		return fmt.Errorf("search the packages of MySQL: %w", err)
+		return fmt.Errorf("search for packages %s: %w", pattern, err)
 	}
 	var names []string
 	for line := range strings.Lines(out) {
@@ -100,31 +116,26 @@ func fetchMySQL(ctx context.Context, dir string) error {
 		}
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("%s %s at %s has no package mysql-server-core", distribution, src.suite, src.uri)
+		return fmt.Errorf("%s %s at %s has no package %s", m.distribution, suite, m.uri, pattern)
 	}
-	slices.Sort(names)
-	server := names[len(names)-1]
-	out, err = apt.run(ctx, "apt-get", "install", "--simulate", "--no-install-recommends", server)
+	name := slices.Max(names)
+
+	out, err = apt.run(ctx, "apt-get", "install", "--simulate", "--no-install-recommends", name)
 	if err != nil {
-		return fmt.Errorf("resolve the dependencies of %s: %w", server, err)
+		return fmt.Errorf("resolve the dependencies of %s: %w", name, err)
 	}
 	var packages []string
 	for line := range strings.Lines(out) {
 		f := strings.Fields(line)
 		if len(f) < 2 || f[0] != "Inst" || strings.Contains(f[1], "perl") {
-			continue // for scripts that nobody here calls
+			continue // Perl is for scripts that nobody here calls
 		}
 		packages = append(packages, f[1])
 	}
-	debs := filepath.Join(dir, "debs")
-	if err := os.Mkdir(debs, 0o755); err != nil {
-		return err
-	}
-	apt.dir = debs
 	if _, err := apt.run(ctx, "apt-get", append([]string{"download"}, packages...)...); err != nil {
-		return fmt.Errorf("download %s: %w", server, err)
+		return fmt.Errorf("download %s: %w", name, err)
 	}
-	files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
+	files, err := filepath.Glob(filepath.Join(work, "*.deb"))
 	if err != nil {
 		return err
 	}
@@ -133,15 +144,26 @@ func fetchMySQL(ctx context.Context, dir string) error {
 			return fmt.Errorf("unpack %s: %w", filepath.Base(file), err)
 		}
 	}
-	if mysqld := filepath.Join(dir, "root/usr/sbin/mysqld"); !exists(mysqld) {
-		return fmt.Errorf("%s has no usr/sbin/mysqld", server)
-	}
-	for _, unused := range []string{"debs", "apt", "root/usr/bin", "root/usr/share/doc", "root/usr/share/man"} {
+	for _, unused := range []string{"apt", "root/usr/share/doc", "root/usr/share/man", "root/var", "root/etc"} {
 		if err := os.RemoveAll(filepath.Join(dir, unused)); err != nil {
 			return fmt.Errorf("remove what a server does not need: %w", err)
 		}
 	}
 	return nil
+}
+
+// unpackedLoader is how a program in an unpacked tree must be started: by the tree's own loader, with its own libraries,
+// because its C library may be newer than the system's.
+func unpackedLoader(root string) ([]string, error) {
+	loaders, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu*/ld-linux*.so*"))
+	if err == nil && len(loaders) == 0 { // before the directories were merged
+		loaders, err = filepath.Glob(filepath.Join(root, "lib/*-linux-gnu*/ld-linux*.so*"))
+	}
+	if err != nil || len(loaders) != 1 {
+		return nil, errors.Join(err, fmt.Errorf("%s has %d loaders, want 1", root, len(loaders)))
+	}
+	arch := filepath.Base(filepath.Dir(loaders[0]))
+	return []string{loaders[0], "--library-path", filepath.Join(root, "usr/lib", arch) + ":" + filepath.Join(root, "lib", arch)}, nil
 }
 
 // privateApt is apt on lists, cache and status of its own: it needs no root and leaves the machine's state alone. The
@@ -151,17 +173,21 @@ type privateApt struct {
 	config string
 }
 
-func newPrivateApt(ctx context.Context, dir string, src aptSource) (*privateApt, error) {
+func newPrivateApt(ctx context.Context, dir string, m mirror, suite string) (*privateApt, error) {
 	for _, d := range []string{"state/lists/partial", "cache/archives/partial", "parts"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, err
 		}
 	}
 	options := ""
-	if src.keyring != "" {
-		options = "[signed-by=" + src.keyring + "] "
+	if m.keyring != "" {
+		options = "[signed-by=" + m.keyring + "] "
 	}
-	list := fmt.Sprintf("deb %s%s %s %s\n", options, src.uri, src.suite, src.components)
+	components := "main"
+	if m.distribution == "ubuntu" {
+		components = "main universe"
+	}
+	list := fmt.Sprintf("deb %s%s %s %s\n", options, m.uri, suite, components)
 	if err := os.WriteFile(filepath.Join(dir, "sources.list"), []byte(list), 0o644); err != nil {
 		return nil, err
 	}

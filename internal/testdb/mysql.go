@@ -50,6 +50,10 @@ func StartMySQL(ctx context.Context, dir string, log io.Writer, options ...strin
 	if err != nil {
 		return nil, fmt.Errorf("find MySQL: %w", err)
 	}
+	return h.startMySQL(ctx, program, dir, options)
+}
+
+func (h *house) startMySQL(ctx context.Context, program mysqlProgram, dir string, options []string) (*MySQLServer, error) {
 	base, err := h.newServer("mysql", dir)
 	if err != nil {
 		return nil, fmt.Errorf("prepare MySQL: %w", err)
@@ -94,7 +98,7 @@ func (s *MySQLServer) prepare(ctx context.Context, program mysqlProgram, options
 		"--skip-name-resolve=ON",
 		"--local-infile=ON",
 		"--max-connections=500",
-		"--innodb-redo-log-capacity=256M",
+		"--loose-innodb-redo-log-capacity=256M",
 		"--ssl-ca="+s.tls.ca,
 		"--ssl-cert="+s.tls.serverCert,
 		"--ssl-key="+s.tls.serverKey,
@@ -178,7 +182,7 @@ func (h *house) mysqlTemplate(ctx context.Context, program mysqlProgram, options
 			return err
 		}
 		argv = append(argv, "--datadir="+data, "--tmpdir="+filepath.Join(scratch, "tmp"), "--secure-file-priv=",
-			"--initialize-insecure", "--init-file="+users, "--innodb-redo-log-capacity=8M", "--skip-log-bin")
+			"--initialize-insecure", "--init-file="+users, "--loose-innodb-redo-log-capacity=8M", "--skip-log-bin")
 		if err := h.initialise(ctx, scratch, argv); err != nil {
 			return err
 		}
@@ -213,12 +217,15 @@ func (h *house) findMySQL(ctx context.Context, log io.Writer) (mysqlProgram, err
 		if !exists(path) || !h.id.reaches(filepath.Dir(path)) {
 			continue
 		}
+		if path == "/usr/sbin/mysqld" && exists("/etc/apparmor.d/usr.sbin.mysqld") {
+			continue // Ubuntu confines this path to the system's data directory
+		}
 		if version, err := mysqlVersion(ctx, path); err == nil {
 			return mysqlProgram{argv: []string{path, "--no-defaults"}, version: version}, nil
 		}
 	}
 	dir, err := h.cache.entry(ctx, "mysql-"+runtime.GOARCH, func(dir string) error {
-		fmt.Fprintln(log, "fetching MySQL, once (some 60 MB)")
+		fmt.Fprintln(log, "fetching MySQL, once")
 		return fetchMySQL(ctx, dir)
 	})
 	if err != nil {
@@ -229,18 +236,11 @@ func (h *house) findMySQL(ctx context.Context, log io.Writer) (mysqlProgram, err
 
 // unpackedMySQL runs mysqld by its own loader and libraries: its C library is newer than the system's.
 func unpackedMySQL(ctx context.Context, root string) (mysqlProgram, error) {
-	libs, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu*"))
-	if err != nil || len(libs) == 0 {
-		libs, err = filepath.Glob(filepath.Join(root, "lib/*-linux-gnu*"))
+	argv, err := unpackedLoader(root)
+	if err != nil {
+		return mysqlProgram{}, err
 	}
-	if err != nil || len(libs) != 1 {
-		return mysqlProgram{}, errors.Join(err, fmt.Errorf("%s has %d library directories, want 1", root, len(libs)))
-	}
-	loaders, err := filepath.Glob(filepath.Join(libs[0], "ld-linux*.so*"))
-	if err != nil || len(loaders) != 1 {
-		return mysqlProgram{}, errors.Join(err, fmt.Errorf("%s has %d loaders, want 1", libs[0], len(loaders)))
-	}
-	argv := []string{loaders[0], "--library-path", libs[0], filepath.Join(root, "usr/sbin/mysqld")}
+	argv = append(argv, filepath.Join(root, "usr/sbin/mysqld"))
 	version, err := mysqlVersion(ctx, argv...)
 	if err != nil {
 		return mysqlProgram{}, err

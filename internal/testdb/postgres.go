@@ -42,6 +42,10 @@ func StartPostgres(ctx context.Context, dir string, log io.Writer, major int, op
 	if err != nil {
 		return nil, fmt.Errorf("find PostgreSQL %d: %w", major, err)
 	}
+	return h.startPostgres(ctx, program, dir, options)
+}
+
+func (h *house) startPostgres(ctx context.Context, program postgresProgram, dir string, options []string) (*PostgresServer, error) {
 	base, err := h.newServer("postgres", dir)
 	if err != nil {
 		return nil, fmt.Errorf("prepare PostgreSQL: %w", err)
@@ -181,14 +185,18 @@ func (h *house) findPostgres(ctx context.Context, log io.Writer, major int) (pos
 			return program, nil
 		}
 	}
-	dir, err := h.cache.entry(ctx, fmt.Sprintf("postgres-%d-%s", major, runtime.GOARCH), func(dir string) error {
-		fmt.Fprintf(log, "fetching PostgreSQL %d, once (some 25 MB)\n", major)
+	dir, err := h.cache.entry(ctx, fmt.Sprintf("postgresql-%d-%s", major, runtime.GOARCH), func(dir string) error {
+		fmt.Fprintf(log, "fetching PostgreSQL %d, once\n", major)
 		return fetchPostgres(ctx, dir, major)
 	})
 	if err != nil {
 		return postgresProgram{}, err
 	}
-	return postgresVersion(ctx, filepath.Join(dir, "root", "bin"), major)
+	bin, err := filepath.EvalSymlinks(filepath.Join(dir, "bin"))
+	if err != nil {
+		return postgresProgram{}, err
+	}
+	return postgresVersion(ctx, bin, major)
 }
 
 var postgresVersionPattern = regexp.MustCompile(`PostgreSQL\) ((\d+)\S*)`)
