@@ -148,17 +148,12 @@ func (c *tableCompiler) calculated(source int, r ColumnRule) {
 		bad("bits without a length", "give the rule a type, such as as: bit(8)")
 		return
 	}
-	src.length = pg.a // of bits, which are checked row by row
-	conv, err := cast(src, pg, p, atUTC)
-	if err != nil {
-		bad(err.Error(), "give the rule another as")
-		return
-	}
-	if src.class == bitStrings && pg.base == pgBit {
-		conv = conversion{to: exactBits(pg.a)}
-	}
-	if prog.Type == expression.Int && pg.base.integer() {
-		conv.to = intCheck(src, pg)
+	conv, err := conversion{to: exactBits(pg.a)}, error(nil)
+	if src.class != bitStrings || pg.base != pgBit {
+		if conv, err = cast(src, pg, p, atUTC); err != nil {
+			bad(err.Error(), "give the rule another as")
+			return
+		}
 	}
 	c.countLossy(column, &conv, p)
 	for _, n := range prog.Notes {
@@ -192,6 +187,7 @@ func alike(a, b class) bool {
 	return a == b || a == decimals && b == ints
 }
 
+// exactBits is for an expression, whose bits have no length that is known before.
 func exactBits(n int) converter {
 	return func(_ *scratch, v change.Value) (change.Value, error) {
 		if len(v.B) != n {

@@ -294,14 +294,16 @@ func (c *tableCompiler) ruled(i int, rules []ColumnRule) {
 		}
 		return
 	}
-	for n, r := range rules {
+	carries := true // the first column that takes the source column over takes its default and counter too
+	for _, r := range rules {
 		if r.Key {
 			c.mistakes.add("key", c.object(r.Source), "key: true on a column of the source", "it is for constants that are added to the key; remove it")
 		}
 		if r.Value != "" {
 			c.calculated(i, r)
 		} else {
-			c.plain(i, r.Target, r.As, n == 0)
+			c.plain(i, r.Target, r.As, carries)
+			carries = false
 		}
 	}
 }

@@ -147,6 +147,66 @@ func TestAConditionThatFailsRefusesTheRow(t *testing.T) {
 	}
 }
 
+func TestACalculatedValueIsCheckedLikeAnyOther(t *testing.T) {
+	for _, c := range []struct{ rule, as, want string }{
+		{"b + b", "varchar(5)", "!6 characters do not fit into character varying(5)"},
+		{"b + b", "varchar(6)", "abcabc"},
+		{"b + b", "", "abcabc"},
+		{"a + 9223372036854775807", "", "!9223372036854775809 does not fit into bigint"},
+		{"a + 9223372036854775807", "numeric(20)", "9223372036854775809"},
+		{"a + 9223372036854775807", "numeric(20,1)", "9223372036854775809.0"},
+		{"a * 20000", "smallint", "!40000 does not fit into smallint"},
+		{"a * 10000", "smallint", "20000"},
+		{"d * 1.19", "numeric(10,2)", "!more than 2 decimals"},
+		{"round(d * 1.19, 2)", "numeric(10,2)", "1.79"},
+		{"d * 2", "", "3.00"},
+		{"a > 1", "", "t"},
+		{"a > 1", "integer", "1"},
+		{"f + 1.0", "", "1.5"},
+		{"f / 3", "real", "!no exact real"},
+		{"created", "timestamp(0)", "2024-01-31 10:00:00"},
+		{"string(created)", "timestamp(6)", "2024-01-31 10:00:00.000000"},
+		{"created[0:10]", "date", "2024-01-31"},
+		{"bytes(b)", "", "616263"},
+		{"l", "bit(4)", "0101"},
+		{"l", "bit(5)", "!4 bits for bit(5)"},
+		{"b + unhex('00') ", "", "!do not go together"},
+		{"b", "jsonb", "!not JSON"},
+		{"'{\"b\": \"' + b + '\"}'", "jsonb", `{"b": "abc"}`},
+		{"nil ?? b", "", "!nil on the left"},
+		{"n", "", "NULL"},
+		{"n ?? a", "", "2"},
+	} {
+		p, err := Compile(Rules{Tables: []TableRule{{Source: Name{"shop", "t"}, Columns: []ColumnRule{{Target: "x", Value: c.rule, As: c.as}}}}},
+			tables("id int", "a int", "b varchar(3)", "d decimal(5,2)", "f double", "created datetime(3)", "l bit(4)", "n int null"))
+		got := ""
+		if err == nil {
+			m, tab := p.Mapper(), p.Tables()[0]
+			row, _, e := m.Row(tab, change.Row{change.NewInt(1), change.NewInt(2), text("abc"), val(change.Decimal, "1.50"), change.NewFloat64(0.5), val(change.DateTime, "2024-01-31 10:00:00.000"),
+				val(change.Bits, "0101"), null})
+			if err = e; err == nil {
+				v, col := row[8], tab.Target.Columns[8]
+				if got = v.String(); v.Kind == change.Null {
+					got = "NULL"
+				} else if v.Kind != col.Kind && !(v.Kind == change.Uint && col.Kind == change.Int) {
+					t.Errorf("%s as %q: a value of kind %s in a column of kind %s", c.rule, c.as, v.Kind, col.Kind)
+				}
+				if v.Kind == change.Null && !col.Nullable {
+					t.Errorf("%s as %q: NULL in a NOT NULL column", c.rule, c.as)
+				}
+			}
+		}
+		if err != nil {
+			if got = "!" + err.Error(); strings.HasPrefix(c.want, "!") && strings.Contains(got, c.want[1:]) {
+				got = c.want
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s as %q gives %s, want %s", c.rule, c.as, got, c.want)
+		}
+	}
+}
+
 func TestAMistakeOfTheProgramIsAnError(t *testing.T) {
 	rules, s := users("")
 	_, other := users("")
