@@ -67,6 +67,9 @@ func (c comparison) Readiness(context.Context) (cutover.VerifyReadiness, error) 
 	no := func(code, object, reason, remedy string) {
 		r.Findings = append(r.Findings, cutover.Finding{Severity: "error", Code: code, Object: object, Reason: reason, Remedy: remedy})
 	}
+	if s.State == "full" {
+		no("verifying", c.m.cfg.Name, "a full verification is running", "wait for its end")
+	}
 	for _, d := range s.Differences {
 		no("difference", d.Table, fmt.Sprintf("the row %s is not the same on both sides (%s %v)", d.Key, d.Kind, d.Columns), "`crossfade verify --repair`")
 	}

@@ -109,6 +109,8 @@ func (m *migration) Cutover(ctx context.Context, dryRun bool) (json.RawMessage, 
 	m.cutovers.Lock()
 	defer m.cutovers.Unlock()
 	m.attempting.Store(true)
+	m.verifier.Quiet(true)
+	defer m.verifier.Quiet(false)
 	r, cerr := m.machine.Cutover(ctx)
 	m.attempting.Store(false)
 	m.outcome(ctx, cerr)

@@ -13,13 +13,12 @@ import (
 
 // workload writes to the source as an application would, and notes every write that was acknowledged.
 type workload struct {
-	t       *testing.T
-	db      *sql.DB
-	cancel  context.CancelFunc
-	wait    sync.WaitGroup
-	next    atomic.Int64
-	failed  atomic.Int64
-	touched atomic.Int64
+	t      *testing.T
+	db     *sql.DB
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+	next   atomic.Int64
+	failed atomic.Int64
 
 	mu    sync.Mutex
 	acked map[int64]bool

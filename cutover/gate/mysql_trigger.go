@@ -316,7 +316,7 @@ func (s *MySQL) Seal(ctx context.Context, definer string) error {
 	})
 }
 
-var accountPattern = regexp.MustCompile("^'[^'\\\\]+'@'[^'\\\\]+'$")
+var accountPattern = regexp.MustCompile(`^'[^'\\]+'@'[^'\\]+'$`)
 
 // Unseal removes what Seal put up, and the gate triggers: the old side takes writes again.
 func (s *MySQL) Unseal(ctx context.Context) error {
