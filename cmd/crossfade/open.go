@@ -87,14 +87,17 @@ func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
 	if err != nil {
 		return s, err
 	}
+	at := lowest(ledger)
 	if !any {
+		if at.Seq > 0 {
+			return s, fmt.Errorf("%w: the ledger stands on frame %d, the stream is empty: restore the state directory, or run `crossfade cleanup` and take a new snapshot", stream.ErrShrunk, at.Seq)
+		}
 		s.Tables = tables
 		if _, err := m.fact(ctx, factStart, &s.Position); err != nil {
 			return s, err
 		}
 		return s, m.source.Contains(ctx, s.Position)
 	}
-	at := lowest(ledger)
 	r, err := m.stream.Read(ctx, at.Seq, at.Sum)
 	if err != nil {
 		return s, err
