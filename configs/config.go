@@ -20,6 +20,7 @@ const (
 	ZeroDateNull  = "null"
 	NULError      = "error"
 	NULStrip      = "strip"
+	NULReplace    = "replace:" // followed by what takes its place
 )
 
 // Config is the whole configuration of one migration.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 func (c *Config) checkTransform(ms *mistakes) {
@@ -102,9 +103,27 @@ func (r TypeRule) check(ms *mistakes, path string) {
 			ms.fail(path+".column", err)
 		}
 	}
-	oneOf(ms, path+".zero_date", r.ZeroDate, "", ZeroDateError, ZeroDateNull)
-	oneOf(ms, path+".nul", r.NUL, "", NULError, NULStrip)
+	if !standsForZeroDate(r.ZeroDate) {
+		ms.add(path+".zero_date", fmt.Sprintf("%q is not known", r.ZeroDate), `use error, "null" or a date that stands for it, such as 1970-01-01, or leave it out`)
+	}
+	if filler, replaces := strings.CutPrefix(r.NUL, NULReplace); !replaces || filler == "" {
+		oneOf(ms, path+".nul", r.NUL, "", NULError, NULStrip, NULReplace+"X")
+	}
 	if r.As == "" && r.ZeroDate == "" && r.NUL == "" {
 		ms.add(path, "changes nothing", "give as, zero_date or nul, or remove it")
 	}
+}
+
+// standsForZeroDate reports whether the word is one that zero_date takes.
+func standsForZeroDate(word string) bool {
+	switch word {
+	case "", ZeroDateError, ZeroDateNull:
+		return true
+	}
+	for _, layout := range []string{time.DateOnly, time.DateTime} { // fractions of a second follow by themselves
+		if _, err := time.Parse(layout, word); err == nil {
+			return true
+		}
+	}
+	return false
 }
