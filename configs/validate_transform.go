@@ -70,8 +70,8 @@ func (r ColumnRule) check(ms *mistakes, path string) {
 	switch {
 	case r.Drop:
 		required(ms, path+".source", r.Source, "name the column to drop")
-		if r.Target != "" || r.Value != "" || r.Mask != "" {
-			ms.add(path+".drop", "stands beside target, value or mask", "a dropped column has none of them: remove one or the other")
+		if r.Target != "" || r.Value != "" || r.As != "" || r.Mask != "" {
+			ms.add(path+".drop", "stands beside target, value, as or mask", "a dropped column has none of them: remove one or the other")
 		}
 	case r.Value != "":
 		required(ms, path+".target", r.Target, "name the column that takes the value")
@@ -80,8 +80,8 @@ func (r ColumnRule) check(ms *mistakes, path string) {
 		}
 	case r.Source == "":
 		ms.add(path, "has neither source nor value", "name the source column, or give a value to fill target with")
-	case r.Target == "" && r.Mask == "" && r.Reverse.IsZero():
-		ms.add(path, "changes nothing", "give target, value, mask or drop, or remove it")
+	case r.Target == "" && r.As == "" && r.Mask == "" && r.Reverse.IsZero():
+		ms.add(path, "changes nothing", "give target, value, as, mask or drop, or remove it")
 	}
 	if r.Mask != "" && r.Source == "" {
 		ms.add(path+".mask", "has no source column", "name the column to mask")
