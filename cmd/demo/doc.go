@@ -1,7 +1,6 @@
 // Command demo moves a shop from MySQL to PostgreSQL while it sells, and proves that nothing was lost.
 //
-//	go build -o bin/crossfade ./cmd/crossfade
-//	go run ./cmd/demo -bin bin/crossfade
+//	make demo
 //
 // It starts both servers with durable commits, fills the shop, lets an application sell some hundred times a second, runs crossfade as its users do (a
 // process with a configuration file), cuts over while the application writes, and goes on selling on PostgreSQL. Then it checks with code of its own.

@@ -70,7 +70,12 @@ func (d *demo) copyRows(ctx context.Context, s *scene) error {
 	var last uint64 // of the stream, when it had all of every table
 	err := d.follow(ctx, func(st control.Status) bool {
 		copied = st.Snapshot.RowsDone
-		s.advance(copied, st.Snapshot.RowsEstimated)
+		if last == 0 {
+			s.advance(copied, st.Snapshot.RowsEstimated)
+		} else {
+			s.advance(0, 0)
+			s.say("all %s rows are read; PostgreSQL takes the last %d frames", count(copied), last-min(st.Stream.Applied, last))
+		}
 		if last == 0 && len(st.Tables) == int(tables) && !slices.ContainsFunc(st.Tables, func(t control.TableStatus) bool { return t.State != "strict" }) {
 			last = st.Stream.Last
 		}

@@ -78,5 +78,5 @@ func (t *timeline) aroundTheTurn(b *brush, height, rate int) []string {
 	caption := fmt.Sprintf("%d ms", t.pause().Milliseconds())
 	lines = append(lines, b.paint(b.of(source), legend)+b.paint(bold, caption)+
 		b.paint(b.of(target), fmt.Sprintf("%*s", wide-before-len(caption), "on PostgreSQL")))
-	return append(lines, b.paint(dim, fmt.Sprintf("acknowledged sales, a column is %s", time.Duration(each)*slot)))
+	return append(lines, b.paint(dim, fmt.Sprintf("acknowledged sales, a column is %d ms", time.Duration(each)*slot/time.Millisecond)))
 }

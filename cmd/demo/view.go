@@ -70,8 +70,8 @@ func (d *demo) told() string {
 		return ""
 	}
 	line := s.plain()
-	if d.open.Load() {
-		line += fmt.Sprintf(" | %d sales a second, %s acknowledged", d.app.sales.perSecond(), count(d.app.sales.total(source)+d.app.sales.total(target)))
+	if n := d.app.sales.perSecond(); n > 0 {
+		line += fmt.Sprintf(" | %d sales a second, %s acknowledged", n, count(d.app.sales.total(source)+d.app.sales.total(target)))
 	}
 	return line + d.lag(", lag %.1f s")
 }
