@@ -134,7 +134,7 @@ func (b *batch) countOf(t *Table) int {
 func (b *batch) fold(s *shape, c *change.Change, it item, seq uint64) error {
 	t := s.table
 	if it.part == rekey {
-		b.flush(c.Table)
+		b.flushSource(t)
 		return b.step(s, c, it, seq)
 	}
 	f := b.byKey[c.Table]
@@ -204,6 +204,7 @@ func (b *batch) emit(f *fold) {
 	c.Updated += f.count.Updated
 	c.Deleted += f.count.Deleted
 	c.Missed += f.count.Missed
+	delete(b.open, f.table) // what comes later stays behind
 	from := len(b.tx.Steps)
 	b.tx.Steps = f.steps(b.tx.Steps, n)
 	w := b.next()

@@ -167,10 +167,7 @@ func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
 	}
 	s.closePipe()
 	s.rollback(ctx)
-	var lost *apply.LostError
-	if !errors.As(err, &lost) && !errors.Is(err, apply.ErrMoved) {
-		s.forget()
-	}
+	s.forget() // what the server skipped behind an error it has not prepared, and what it had may be gone
 	return err
 }
 
