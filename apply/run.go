@@ -52,7 +52,10 @@ func newRun(a *Applier, d *Durable) (*run, error) {
 		if row == nil {
 			return nil, fmt.Errorf("apply table %s: it is not registered in the target: run the setup first", t.Source)
 		}
-		r.tables[t.Source] = newTable(t, row)
+		var err error
+		if r.tables[t.Source], err = newTable(t, row); err != nil {
+			return nil, err
+		}
 	}
 	r.low = ^uint64(0)
 	for i, l := range d.Lanes {
