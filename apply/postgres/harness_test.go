@@ -80,6 +80,7 @@ type memoryLog struct {
 	sums   []uint64
 	shapes map[uint64]*change.Table
 	grown  chan struct{}
+	skip   uint64 // sequences that the next frames leave out
 }
 
 func newLog() *memoryLog {
@@ -95,7 +96,7 @@ func (l *memoryLog) append(t testing.TB, frames ...[]byte) uint64 {
 		if n := len(l.sums); n > 0 {
 			prev = l.sums[n-1]
 		}
-		sum, err := change.Seal(f, l.id, uint64(len(l.frames)+1), prev)
+		sum, err := change.Seal(f, l.id, uint64(len(l.frames)+1)+l.skip, prev)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,6 +105,14 @@ func (l *memoryLog) append(t testing.TB, frames ...[]byte) uint64 {
 	close(l.grown)
 	l.grown = make(chan struct{})
 	return uint64(len(l.frames))
+}
+
+// upTo returns another log that is the same up to a frame.
+func (l *memoryLog) upTo(seq int) *memoryLog {
+	out := newLog()
+	out.shapes = l.shapes
+	out.frames, out.sums = append(out.frames, l.frames[:seq]...), append(out.sums, l.sums[:seq]...)
+	return out
 }
 
 // add appends a frame of changes.
@@ -251,8 +260,9 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w.applier, w.cancel, w.done = a, cancel, make(chan error, 1)
-	go func() { w.done <- a.Run(ctx) }()
+	done := make(chan error, 1)
+	w.applier, w.cancel, w.done = a, cancel, done
+	go func() { done <- a.Run(ctx) }()
 }
 
 // stop ends the applier and returns what Run returned.
@@ -301,14 +311,23 @@ func (w *world) fails() error {
 // eventually polls until the condition holds.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
+	eventuallyIn(context.Background(), t, what, ok)
+}
+
+// eventuallyIn is for other goroutines than the test's: it gives up with the context.
+func eventuallyIn(ctx context.Context, t testing.TB, what string, ok func() bool) {
+	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(60 * time.Second)
 	for !ok() {
 		select {
 		case <-tick.C:
+		case <-ctx.Done():
+			return
 		case <-deadline:
-			t.Fatalf("not in time: %s", what)
+			t.Errorf("not in time: %s", what)
+			return
 		}
 	}
 }

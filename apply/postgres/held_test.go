@@ -132,7 +132,9 @@ func TestAReplayGoesOnWhereItWasKilled(t *testing.T) {
 	w.applied()
 	w.db.Exec(t, "ALTER TABLE items DROP CONSTRAINT items_a_check")
 	var transactions atomic.Int64
-	w.trips = &trips{pick: func(tx *apply.Tx) bool { return tx.Lane == apply.AllLanes && len(tx.Steps) > 0 && transactions.Add(1) == 2 }}
+	w.trips = &trips{pick: func(tx *apply.Tx) bool {
+		return tx.Lane == apply.AllLanes && len(tx.Steps) > 0 && transactions.Add(1) == 2
+	}}
 	if err := w.stop(); err != nil {
 		t.Fatal(err)
 	}
