@@ -23,6 +23,10 @@ type TableSetup struct {
 	UniqueSQL []string
 }
 
+// InOneLane says that the rows cannot be spread over lanes by their keys. A target keeps the answer of the first time: the lane map changes at
+// barriers only.
+func (s *TableSetup) InOneLane() bool { return s.OneLane || !hashable(s.Target) }
+
 // Table is the state of one table while it is applied. The dispatcher changes it, and only while all lanes wait.
 type Table struct {
 	Setup TableSetup
@@ -35,14 +39,12 @@ type Table struct {
 	WasStrict bool
 }
 
-func newTable(s TableSetup, row *TableRow) *Table {
-	t := &Table{Setup: s, hashable: !s.OneLane && hashable(s.Target)}
-	t.OneLane = !t.hashable
-	if row != nil {
-		t.Strict, t.WasStrict = row.Strict, row.StrictSeq > 0
-		t.OneLane = t.OneLane || row.OneLane
+func newTable(s TableSetup, row *TableRow) (*Table, error) {
+	t := &Table{Setup: s, hashable: !s.InOneLane(), Strict: row.Strict, WasStrict: row.StrictSeq > 0, OneLane: row.OneLane}
+	if !t.hashable && !t.OneLane {
+		return nil, fmt.Errorf("apply table %s: its rows were spread over lanes by their keys until now, and these keys do not allow it: run the setup again", s.Source)
 	}
-	return t
+	return t, nil
 }
 
 func (t *Table) mode() mode {
@@ -134,7 +136,7 @@ func (b *batch) countOf(t *Table) int {
 func (b *batch) fold(s *shape, c *change.Change, it item, seq uint64) error {
 	t := s.table
 	if it.part == rekey {
-		b.flush(c.Table)
+		b.flushSource(t)
 		return b.step(s, c, it, seq)
 	}
 	f := b.byKey[c.Table]
@@ -204,6 +206,7 @@ func (b *batch) emit(f *fold) {
 	c.Updated += f.count.Updated
 	c.Deleted += f.count.Deleted
 	c.Missed += f.count.Missed
+	delete(b.open, f.table) // what comes later stays behind
 	from := len(b.tx.Steps)
 	b.tx.Steps = f.steps(b.tx.Steps, n)
 	w := b.next()

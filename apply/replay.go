@@ -129,6 +129,7 @@ func (p *replay) read(ctx, work context.Context, from uint64) error {
 		return fmt.Errorf("replay %s from frame %d: %w", p.table.Setup.Source, from, err)
 	}
 	defer reader.Close()
+	chain := chain{stream: r.a.opts.Stream, seq: from - 1}
 	assemble := change.Assembler{Limit: r.a.opts.MaxRow}
 	first := from
 	stop := func(err error) error { // a row that cannot be mapped still
@@ -145,6 +146,9 @@ func (p *replay) read(ctx, work context.Context, from uint64) error {
 		f, err := reader.Next(ctx)
 		if err != nil {
 			return fmt.Errorf("replay %s from frame %d: %w", p.table.Setup.Source, first, err)
+		}
+		if err := chain.next(&f); err != nil {
+			return err
 		}
 		whole, ok, err := assemble.Add(f)
 		if err != nil {

@@ -45,8 +45,8 @@ type Mapper interface {
 
 // Ledger is what capture must know of the target: the wait of a table for strictness.
 type Ledger interface {
-	// Applied is the lowest sequence that any lane stands on.
-	Applied(ctx context.Context) (uint64, error)
+	// Applied is the last frame whose rows of the table are in the target, whichever lane they go through; a table that is held stays where it is.
+	Applied(ctx context.Context, sourceTable string) (uint64, error)
 	// Recopy returns the source keys of the table's rows that must be read again.
 	Recopy(ctx context.Context, sourceTable string) ([]Recopy, error)
 }

@@ -27,7 +27,7 @@ func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) (seq uint64, er
 			return 0, err
 		}
 		floor := max(s.pub.keyMoves.of(name), recopied)
-		if err := s.waitApplied(ctx, floor); err != nil {
+		if err := s.waitApplied(ctx, name, floor); err != nil {
 			return 0, err
 		}
 		list, err := s.ledger.Recopy(ctx, name)
@@ -99,9 +99,9 @@ func (s *Snapshot) recopy(ctx context.Context, c *tableCopy, list []Recopy) (seq
 	}
 }
 
-func (s *Snapshot) waitApplied(ctx context.Context, seq uint64) error {
+func (s *Snapshot) waitApplied(ctx context.Context, table string, seq uint64) error {
 	for {
-		at, err := s.ledger.Applied(ctx)
+		at, err := s.ledger.Applied(ctx, table)
 		if err != nil {
 			return err
 		}

@@ -103,6 +103,18 @@ func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
 		return s, err
 	}
 	defer r.Close()
+	for _, l := range ledger { // a lane ahead knows more of the stream than the lowest: a stream restored from a copy may have one and not the other
+		if l.Seq == at.Seq && l.Sum == at.Sum {
+			continue
+		}
+		ahead, err := m.stream.Read(ctx, l.Seq, l.Sum)
+		if err != nil {
+			return s, err
+		}
+		if err := ahead.Close(); err != nil {
+			return s, err
+		}
+	}
 	if s, err = capture.Recover(ctx, tables, r, at.Seq, last); err != nil {
 		return s, err
 	}

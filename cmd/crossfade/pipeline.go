@@ -60,12 +60,12 @@ func (m *migration) settleStream(ctx context.Context) error {
 // captureLedger is what capture asks of the target.
 type captureLedger struct{ m *migration }
 
-func (l captureLedger) Applied(context.Context) (uint64, error) {
+func (l captureLedger) Applied(_ context.Context, source string) (uint64, error) {
 	a := l.m.applying.now()
 	if a == nil {
 		return 0, nil
 	}
-	return a.Applied(), nil
+	return a.AppliedOf(source), nil
 }
 
 func (l captureLedger) Recopy(ctx context.Context, source string) ([]capture.Recopy, error) {
