@@ -61,13 +61,6 @@ func (b *boundary) take() []request {
 	return r
 }
 
-// close answers everybody who waits when a run of the tail ends.
-func (b *boundary) close() {
-	for _, r := range b.take() {
-		r.done <- answer{err: errTailEnded}
-	}
-}
-
 // AtBoundary publishes a control message between two source transactions, if still says yes in that moment. ok is false when it said no.
 func (p *Publisher) AtBoundary(ctx context.Context, m change.ControlMessage, still func() bool) (seq uint64, ok bool, err error) {
 	r := request{message: m, still: still, done: make(chan answer, 1)}
@@ -77,6 +70,8 @@ func (p *Publisher) AtBoundary(ctx context.Context, m change.ControlMessage, sti
 	select {
 	case a := <-r.done:
 		return a.seq, a.ok, a.err
+	case <-p.life.Done():
+		return 0, false, context.Cause(p.life)
 	case <-ctx.Done():
 		return 0, false, context.Cause(ctx)
 	}

@@ -62,11 +62,15 @@ type Publisher struct {
 	keyMoves  keyMoves
 	rows      atomic.Int64
 	committed atomic.Int64
+
+	life context.Context // ends with Run: nothing is published any more
+	end  context.CancelCauseFunc
 }
 
 // NewPublisher returns a publisher that goes on at start.
 func NewPublisher(cfg Config, source Source, log Log, newMapper func() Mapper, start Start) *Publisher {
 	p := &Publisher{cfg: cfg, source: source, log: log, newMap: newMapper, stored: map[uint64]bool{}}
+	p.life, p.end = context.WithCancelCause(context.Background())
 	at := Published{Position: start.Position, Seq: start.Seq, Time: start.Time}
 	if !start.Inside {
 		at.Flags = change.TxEnd
@@ -95,6 +99,7 @@ func (p *Publisher) CaughtUp() bool {
 // Run tails the source until ctx ends or something stops it. After an error a new publisher starts from what [Recover] finds in the stream: only the
 // stream knows which of the last frames arrived.
 func (p *Publisher) Run(ctx context.Context) error {
+	defer p.end(errTailEnded)
 	from := p.Published().Position
 	tail, err := p.source.Tail(ctx, from, p.cfg.Tables)
 	if err != nil {
@@ -102,7 +107,6 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 	t := &tailing{Publisher: p, tail: tail, mapper: p.newMap(), lastMove: time.Now()}
 	err = t.run(ctx)
-	p.boundary.close()
 	if cerr := tail.Close(); err == nil {
 		err = cerr
 	}
@@ -134,13 +138,16 @@ func (t *tailing) run(ctx context.Context) error {
 	}()
 	for {
 		ev, err := t.next(ctx)
+		var stop *Stop
 		switch {
+		case ctx.Err() != nil: // also while the source has more to say
+			return context.Cause(ctx)
 		case err == nil:
 			err = t.take(ctx, ev)
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
 		case errors.Is(err, context.DeadlineExceeded):
 			err = t.idle(ctx)
+		case errors.As(err, &stop): // what stands before it is good, and is not held back by it
+			err = errors.Join(err, t.idle(ctx))
 		}
 		if err != nil {
 			return err
@@ -208,10 +215,8 @@ func (t *tailing) row(ctx context.Context, ev *Event) error {
 		if err := t.builder.Add(c); err != nil {
 			return err
 		}
-		if size := int64(t.builder.Size() - before); t.cfg.MaxRow > 0 && size > t.cfg.MaxRow {
-			return &Stop{Position: t.tail.Place(), Object: c.Table.String(),
-				Reason: fmt.Sprintf("the row %s has %d bytes, more than stream.max_row (%d)", c.Table.KeyString(c.KeyRow()), size, t.cfg.MaxRow),
-				Remedy: "raise stream.max_row and resume"}
+		if err := t.tooLarge(c, t.builder.Size()-before, t.Published().Position); err != nil {
+			return err
 		}
 		t.newest = max(t.newest, ev.Time)
 		t.rows.Add(1)
@@ -233,6 +238,16 @@ func (t *tailing) row(ctx context.Context, ev *Event) error {
 	return nil
 }
 
+// tooLarge is the Stop of a row that the stream shall not carry.
+func (p *Publisher) tooLarge(c *change.Change, size int, at string) error {
+	if p.cfg.MaxRow <= 0 || int64(size) <= p.cfg.MaxRow {
+		return nil
+	}
+	return &Stop{Position: at, Object: sourceOf(c),
+		Reason: fmt.Sprintf("the row %s has %d bytes, more than stream.max_row (%d)", c.Table.KeyString(c.KeyRow()), size, p.cfg.MaxRow),
+		Remedy: "raise stream.max_row and resume"}
+}
+
 // commit publishes what must not wait, at the end of a source transaction.
 func (t *tailing) commit(ctx context.Context) error {
 	if t.builder.Len() > 0 && (t.log.InFlight() == 0 || t.builder.Size() >= FrameSize || len(t.markers) > 0 || t.boundary.asked()) {
@@ -250,9 +265,10 @@ func (t *tailing) commit(ctx context.Context) error {
 	return t.settle(ctx)
 }
 
-// idle publishes what was collected when the source has nothing more to say for the moment.
+// idle publishes what was collected when the source has nothing more to say for the moment. A place behind a marker is named only by the frames
+// from the marker on: who goes on there would not read it again.
 func (t *tailing) idle(ctx context.Context) error {
-	if t.builder.Len() > 0 {
+	if t.builder.Len() > 0 && len(t.markers) == 0 {
 		flags := change.TxEnd
 		if t.boundary.isInside() {
 			flags = 0

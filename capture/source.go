@@ -35,7 +35,9 @@ type Log interface {
 	Wait(ctx context.Context, seq uint64) error
 	// InFlight is the number of frames that are not acknowledged.
 	InFlight() int
+	// Put keeps a small fact beside the frames, the last value of each key; Get reads it. It is durable when Put returns.
 	Put(ctx context.Context, key string, data []byte) error
+	Get(ctx context.Context, key string) (data []byte, ok bool, err error)
 }
 
 // Mapper turns source rows into target rows. One goroutine uses a mapper; what it returns is valid until its next call.

@@ -1,0 +1,386 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
+	"github.com/crossfade-io/crossfade/internal/testdb"
+)
+
+// tailed is a source whose tail passes every event through a function.
+type tailed struct {
+	capture.Source
+	next func(t capture.Tail, ctx context.Context) (*capture.Event, error)
+}
+
+func (s tailed) Tail(ctx context.Context, from string, tables []*catalog.Table) (capture.Tail, error) {
+	t, err := s.Source.Tail(ctx, from, tables)
+	if err != nil {
+		return nil, err
+	}
+	return steered{t, s.next}, nil
+}
+
+type steered struct {
+	capture.Tail
+	next func(t capture.Tail, ctx context.Context) (*capture.Event, error)
+}
+
+func (t steered) Next(ctx context.Context) (*capture.Event, error) { return t.next(t.Tail, ctx) }
+
+var errCut = errors.New("the connection was cut by the test")
+
+// cutAfter is a source whose tail breaks after so many rows.
+func cutAfter(rows int) func(capture.Source) capture.Source {
+	return func(s capture.Source) capture.Source {
+		left := rows
+		return tailed{s, func(t capture.Tail, ctx context.Context) (*capture.Event, error) {
+			if left == 0 {
+				return nil, errCut
+			}
+			ev, err := t.Next(ctx)
+			if err == nil && ev.Kind == capture.Row {
+				left--
+			}
+			return ev, err
+		}}
+	}
+}
+
+// bothModes runs a test on a server with GTIDs and on one without.
+func bothModes(t *testing.T, test func(t *testing.T, d *testdb.MySQLDB)) {
+	for _, mode := range []string{"ON", "OFF"} {
+		t.Run("gtid "+mode, func(t *testing.T) { test(t, server(t, mode).Database(t)) })
+	}
+}
+
+// changesSeen are the rows of all frames of changes, in order.
+func (m *model) changesSeen() (rows []string) {
+	for _, f := range m.seen() {
+		if f.kind == change.Changes {
+			rows = append(rows, f.rows...)
+		}
+	}
+	return rows
+}
+
+// Uncommitted and rolled back rows never come; every frame carries the place after it, so that whoever goes on there reads exactly the next row; and a
+// frame is marked as the end of a transaction only if it is.
+func TestFramesHoldCommittedRowsAndThePlaceBehindThem(t *testing.T) {
+	bothModes(t, func(t *testing.T, d *testdb.MySQLDB) {
+		d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY, pad varchar(2000)); CREATE TABLE side (id int PRIMARY KEY)")
+		c := newCapture(t, d)
+		c.copied.Parallel = 0
+		c.source.cfg.Selected = func(schema, table string) bool { return schema == d.Name && table == "a" }
+		c.tables = c.tables[:1]
+		l := c.start()
+		conn, err := d.DB.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Raw(func(any) error { return errors.New("discard") })
+		run := func(s string) {
+			if _, err := conn.ExecContext(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run("BEGIN; INSERT INTO a VALUES (1, 'open')")
+		d.Exec(t, "INSERT INTO a VALUES (2, 'first')")
+		l.reached()
+		if got := c.model.changesSeen(); !slices.Equal(got, []string{"insert a (id=2)"}) {
+			t.Errorf("while a transaction is open the stream holds %q", got)
+		}
+		run("COMMIT; BEGIN; INSERT INTO a VALUES (3, 'undone'); ROLLBACK")
+		want := []string{"insert a (id=2)", "insert a (id=1)"}
+		// Transactions of many frames, with rows of a table that is not selected between.
+		var b strings.Builder
+		for tx := range 3 {
+			b.WriteString("BEGIN;")
+			for i := range 300 {
+				id := 1000 + 1000*tx + i
+				fmt.Fprintf(&b, "INSERT INTO a VALUES (%d, REPEAT('x', 2000)); INSERT INTO side VALUES (%d);", id, id)
+				want = append(want, fmt.Sprintf("insert a (id=%d)", id))
+			}
+			b.WriteString("COMMIT;")
+		}
+		run(b.String())
+		l.reached()
+		if err := l.stop(); !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+		if got := c.model.changesSeen(); !slices.Equal(got, want) {
+			t.Errorf("%d changes in the stream, %d were made", len(got), len(want))
+		}
+		inside, rows := 0, 0
+		for _, f := range c.model.seen() {
+			rows += len(f.rows)
+			next := "nothing"
+			if rows < len(want) {
+				next = want[rows]
+			}
+			if got := firstRow(t, c, f.position); got != next {
+				t.Errorf("behind frame %d, at %s, comes %s instead of %s", f.seq, f.position, got, next)
+			}
+			at, err := parsePosition(f.position)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at.inside() == (f.flags&change.TxEnd != 0) {
+				t.Errorf("frame %d, with flags %d, says it ends at %s", f.seq, f.flags, f.position)
+			}
+			if at.inside() {
+				inside++
+			}
+			if err := c.source.Contains(t.Context(), f.position); err != nil {
+				t.Error(err)
+			}
+		}
+		if inside < 3 {
+			t.Errorf("only %d frames end inside a transaction: the test shows little", inside)
+		}
+	})
+}
+
+// firstRow is what a new tail reads first at a place.
+func firstRow(t *testing.T, c *captured, from string) string {
+	t.Helper()
+	tail, err := c.source.Tail(t.Context(), from, c.tables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close()
+	until := now(t, c.source)
+	for {
+		if at, err := c.source.Covers(tail.Place(), until); err != nil {
+			t.Fatal(err)
+		} else if at {
+			return "nothing"
+		}
+		ev, err := tail.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev.Kind == capture.Row {
+			return fmt.Sprintf("%s %s %s", ev.Change.Op, ev.Change.Table.Name, ev.Change.Table.KeyString(ev.Change.KeyRow()))
+		}
+	}
+}
+
+// D9: a restart inside a large transaction goes on at exactly the next row, whatever is selected and mapped: rows are counted as logged, not as
+// published. The mapping here even changes between the starts.
+func TestARestartInsideATransactionGoesOnAtTheNextRow(t *testing.T) {
+	bothModes(t, func(t *testing.T, d *testdb.MySQLDB) {
+		d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY, pad varchar(2000)); CREATE TABLE side (id int PRIMARY KEY)")
+		c := newCapture(t, d)
+		c.copied.Parallel = 0
+		c.source.cfg.Selected = func(schema, table string) bool { return schema == d.Name && table == "a" }
+		c.tables = c.tables[:1]
+		const rows = 6000
+		// Large statements and small ones, rows of a table beside, in one transaction.
+		d.Exec(t, `SET SESSION cte_max_recursion_depth = 100000;
+			CREATE TABLE n (n int PRIMARY KEY); INSERT INTO n WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < 6000) SELECT n FROM s`)
+		d.Exec(t, `BEGIN;
+			INSERT INTO a SELECT n, REPEAT('x', 2000) FROM n WHERE n <= 2000 ORDER BY n; INSERT INTO side SELECT n FROM n WHERE n <= 777;
+			INSERT INTO a SELECT n, REPEAT('x', 2000) FROM n WHERE n > 2000 AND n <= 2003 ORDER BY n; INSERT INTO side VALUES (100000);
+			INSERT INTO a SELECT n, REPEAT('x', 2000) FROM n WHERE n > 2003 ORDER BY n; COMMIT; INSERT INTO a VALUES (6001, 'end')`)
+		divisor := 3
+		c.mapper = func() capture.Mapper {
+			by := int64(divisor)
+			return &plainMapper{keep: func(ch *change.Change) bool { return ch.KeyRow()[0].Int()%by == 0 }}
+		}
+		var want []string
+		upTo := 0 // rows that are published
+		for life, cut := range []int{1500, 1, 2, 700, 3000, -1} {
+			divisor = []int{3, 1, 2}[life%3]
+			c.wrapSource = nil
+			if cut > 0 {
+				c.wrapSource = cutAfter(cut)
+			}
+			begin := c.recover()
+			at, err := parsePosition(begin.Position)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at.inside() {
+				upTo = int(at.row)
+				if upTo > 2000 { // the ordinal counts the rows of the table beside
+					upTo -= 777
+				}
+				if upTo > 2003 {
+					upTo--
+				}
+			}
+			l := c.start()
+			if cut < 0 {
+				l.reached()
+				l.stop()
+			} else if err := l.ended(); !errors.Is(err, errCut) {
+				t.Fatalf("it ended with %v", err)
+			}
+			published := rows + 1
+			if cut > 0 { // what was in no frame yet is read again
+				p, err := parsePosition(l.publisher.Published().Position)
+				if err != nil {
+					t.Fatal(err)
+				}
+				published = int(p.row)
+				if published > 2000 {
+					published -= 777
+				}
+				if published > 2003 {
+					published--
+				}
+			}
+			for id := upTo + 1; id <= published; id++ {
+				if id%divisor == 0 {
+					want = append(want, fmt.Sprintf("insert a (id=%d)", id))
+				}
+			}
+			upTo = published
+			t.Logf("start %d went to row %d", life+1, published)
+		}
+		last, _, err := c.log.Last(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.model.wait(last.Seq)
+		got := c.model.changesSeen()
+		for i := range max(len(got), len(want)) {
+			if i >= len(got) || i >= len(want) || got[i] != want[i] {
+				t.Fatalf("the stream holds %d changes, should hold %d; from %d on: %v, not %v", len(got), len(want), i, got[i:min(i+3, len(got))], want[i:min(i+3, len(want))])
+			}
+		}
+	})
+}
+
+// busyLog says that a frame is always in flight, so that changes are collected.
+type busyLog struct{ capture.Log }
+
+func (busyLog) InFlight() int { return 1 }
+
+// What stands before a stop reaches the target, however often the source is asked again; and the place is the one before it.
+func TestWhatStandsBeforeAStopIsPublished(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	c := newCapture(t, d)
+	c.copied.Parallel = 0
+	c.wrapLog = func(l capture.Log) capture.Log { return busyLog{l} }
+	d.Exec(t, "INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)")
+	before := now(t, c.source)
+	d.Exec(t, "ALTER TABLE a ADD COLUMN v int; INSERT INTO a VALUES (3, 3)")
+	for range 2 {
+		mustStop(t, c.start().ended(), d.Name+".a", "altered", "start again")
+		if at := c.recover().Position; at != before {
+			t.Errorf("it goes on at %s instead of %s", at, before)
+		}
+	}
+	last, _, err := c.log.Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.model.wait(last.Seq)
+	if got := c.model.changesSeen(); !slices.Equal(got, []string{"insert a (id=1)", "insert a (id=2)"}) {
+		t.Errorf("the stream holds %q", got)
+	}
+}
+
+// A publisher ends when it is told to, also while the source has more to say without a pause.
+func TestABusySourceDoesNotKeepThePublisherFromEnding(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	c := newCapture(t, d)
+	c.copied.Parallel = 0
+	var events atomic.Int64
+	told := make(chan struct{})
+	c.wrapSource = func(s capture.Source) capture.Source {
+		return tailed{s, func(capture.Tail, context.Context) (*capture.Event, error) {
+			if events.Add(1) == 1000 {
+				close(told)
+			}
+			return &capture.Event{Kind: capture.Commit, Time: 1}, nil
+		}}
+	}
+	l := c.start()
+	<-told
+	if err := l.stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// recorded gives events without a pause.
+type recorded struct{ events [][]byte }
+
+func (r *recorded) next(context.Context) ([]byte, error) {
+	if len(r.events) == 0 {
+		return nil, errCut
+	}
+	e := r.events[0]
+	r.events = r.events[1:]
+	return e, nil
+}
+
+func (*recorded) close() {}
+
+// A long transaction of tables that are not migrated does not keep the tail from answering: what was collected before it waits no longer than without it.
+func TestPassingOverALongTransactionEndsWithItsContext(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	s := scoped(t, d)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE side (id int PRIMARY KEY, pad varchar(1000))")
+	s.cfg.Selected = func(schema, table string) bool { return schema == d.Name && table == "a" }
+	known := tables(t, d)
+	from := now(t, s)
+	d.Exec(t, "INSERT INTO side WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < 900) SELECT n, REPEAT('x', 1000) FROM s; INSERT INTO a VALUES (1)")
+	until := now(t, s)
+	real := startTail(t, s, from, map[string]*catalog.Table{"a": known["a"]}).(*tail)
+	at, err := parsePosition(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fed := &recorded{}
+	for probe := newTail(real.cfg, at, []*catalog.Table{known["a"]}); ; { // all events up to the end, as the server sends them
+		raw, err := real.feed.next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fed.events = append(fed.events, raw)
+		probe.feed, probe.collations = &recorded{[][]byte{raw}}, real.collations
+		if _, err := probe.Next(t.Context()); err != nil && !errors.Is(err, errCut) {
+			t.Fatal(err)
+		}
+		probe.failed = nil
+		if done, err := s.Covers(probe.Place(), until); err != nil {
+			t.Fatal(err)
+		} else if done {
+			break
+		}
+	}
+	tl := newTail(real.cfg, at, []*catalog.Table{known["a"]})
+	tl.feed, tl.collations = fed, real.collations
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	inside := false
+	for {
+		ev, err := tl.Next(gone)
+		if errors.Is(err, context.Canceled) {
+			inside = inside || tl.tx.rows > 0
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev.Kind == capture.Row {
+			break
+		}
+	}
+	if !inside {
+		t.Error("the tail read the long transaction to its end though its context had ended")
+	}
+}
