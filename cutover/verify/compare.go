@@ -183,6 +183,7 @@ func (v *Verifier) confirm(ctx context.Context, t *Table, keys [][]byte) error {
 			return nil
 		}
 	}
+	found := false
 	for _, k := range keys {
 		d, ok, err := v.explain(ctx, t, k)
 		if err != nil {
@@ -190,7 +191,11 @@ func (v *Verifier) confirm(ctx context.Context, t *Table, keys [][]byte) error {
 		}
 		if ok {
 			v.record(d)
+			found = true
 		}
+	}
+	if found { // at once: the pass that found it may not come to its end
+		return v.save(ctx)
 	}
 	return nil
 }

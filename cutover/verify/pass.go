@@ -27,11 +27,13 @@ var ErrQuiet = errors.New("a cutover is being tried: no full verification now")
 
 // Full compares every row of the tables, all when none is named. Differences are part of the result, not an error.
 func (v *Verifier) Full(ctx context.Context, only []string) (Result, error) {
-	if v.quiet.Load() {
+	if err := v.running.take(ctx); err != nil {
+		return Result{}, err
+	}
+	defer v.running.give()
+	if v.quiet.Load() { // asked once it is our turn: a cutover may have begun while we waited
 		return Result{}, ErrQuiet
 	}
-	v.running.Lock()
-	defer v.running.Unlock()
 	v.touched.start()
 	names := only
 	if len(names) == 0 {
@@ -82,8 +84,22 @@ type pass struct {
 
 func (v *Verifier) fullTable(ctx context.Context, t *Table) error {
 	name := t.Source.String()
+	if v.touched.overflowed(name) { // stays so if this pass does not come to its end
+		v.set(func(s *State) {
+			ts := s.Tables[name]
+			ts.Unverified = true
+			s.Tables[name] = ts
+		})
+	}
 	v.touched.collect(name)
 	p := &pass{v: v, t: t}
+	// Counted before anything is compared: a row that somebody puts behind the comparison is not in it.
+	rows, net, err := v.target.Count(ctx, t.Target)
+	if err != nil {
+		return err
+	}
+	base := rows - net
+	p.state.Base = &base
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelChunks)
 	var after change.Row
@@ -118,7 +134,10 @@ func (v *Verifier) fullTable(ctx context.Context, t *Table) error {
 	}
 	p.state.Digest = p.digest.String()
 	p.state.Position, _ = v.stream.Published()
-	v.set(func(s *State) { s.Tables[name] = p.state })
+	v.set(func(s *State) {
+		s.Tables[name] = p.state
+		delete(v.counted, name)
+	})
 	return nil
 }
 
