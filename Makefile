@@ -32,7 +32,7 @@ fuzz: ## run each fuzz test for FUZZTIME (1m)
 demo: ## watch a shop move from MySQL to PostgreSQL while it sells
 	$(GO) run ./cmd/demo
 
-bench: ## measure snapshot and catch-up beside the limits of this machine
+bench: build ## measure snapshot and catch-up beside the limits of this machine
 	$(GO) run ./cmd/bench
 
 lint: ## gofmt, go vet, staticcheck
