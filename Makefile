@@ -33,7 +33,7 @@ demo: build ## watch a shop move from MySQL to PostgreSQL while it sells
 	@$(GO) build -o bin/demo ./cmd/demo
 	@bin/demo
 
-bench: ## measure snapshot and catch-up beside the limits of this machine
+bench: build ## measure snapshot and catch-up beside the limits of this machine
 	$(GO) run ./cmd/bench
 
 lint: ## gofmt, go vet, staticcheck
