@@ -163,7 +163,7 @@ func (c *crossfade) verb(ctx context.Context, args ...string) (out string, exit 
 // cutover moves the application. crossfade may say that it is too early, because much is written: then it is asked again.
 func (c *crossfade) cutover(ctx context.Context, s *scene) error {
 	const refused = 3
-	const patience = 30 * time.Second
+	const patience = time.Minute
 	s.say("crossfade looks whether it can be now")
 	for began := time.Now(); ; {
 		_, exit, err := c.verb(ctx, "cutover")

@@ -79,13 +79,13 @@ func TestTheDemoFailsWhenRowsDifferOrWritesAreLostOrTheOldDatabaseOpens(t *testi
 func TestADemoThatIsInterruptedLeavesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		signal   syscall.Signal
-		after    string // a line that begins so
+		after    string // a line that begins so; crossfade runs when it says finish
 		exit     int
 		patience time.Duration
 	}{
-		"interrupt":           {syscall.SIGINT, "copy", 1, 0},
+		"interrupt":           {syscall.SIGINT, "finish", 1, 0},
 		"terminate":           {syscall.SIGTERM, "shop", 1, 0},
-		"kill, by its reaper": {syscall.SIGKILL, "copy", -1, 30 * time.Second},
+		"kill, by its reaper": {syscall.SIGKILL, "finish", -1, 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, crossfadeBinary(t))

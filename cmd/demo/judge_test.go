@@ -242,6 +242,31 @@ func TestTheScreenKeepsItsPlace(t *testing.T) {
 	}
 }
 
+func TestThePictureFitsAnOrdinaryTerminal(t *testing.T) {
+	d := &demo{app: &application{sales: newTimeline()}}
+	d.rate = 300
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "judge"} {
+		d.scenes = append(d.scenes, &scene{name: name})
+	}
+	d.scenes[0].begin()
+	d.scenes[0].advance(1, 0)
+	d.open.Store(true)
+	var s control.Status
+	for _, n := range tableNames {
+		s.Tables = append(s.Tables, control.TableStatus{Source: "shop." + n, RowsCopied: 999_999, Inserted: 99_999, Updated: 99_999, Deleted: 99_999, RowsVerified: 999_999})
+	}
+	d.status.Store(&s)
+	lines := d.picture(&brush{wide: 80})
+	if len(lines) > 23 {
+		t.Errorf("%d lines on a terminal that has 24", len(lines))
+	}
+	for _, l := range lines {
+		if l != clip(l, 79) {
+			t.Errorf("too wide: %q", l)
+		}
+	}
+}
+
 func TestAnySaleIsSeenInAPlot(t *testing.T) {
 	bins := []bin{{}, {old: 1}, {fresh: 50}, {old: 100}, {old: 1000}}
 	if got, want := fmt.Sprintf("%q", columns(&brush{}, bins, 2, 100)), `["   ██" " ▁███"]`; got != want {

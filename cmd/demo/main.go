@@ -34,7 +34,7 @@ func Main(args []string, out, errs io.Writer) int {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	flags.StringVar(&o.binary, "bin", "bin/crossfade", "the crossfade `program`; `make build` makes it")
-	flags.IntVar(&o.rows, "rows", 500_000, "rows of the shop, about")
+	flags.IntVar(&o.rows, "rows", 400_000, "rows of the shop, about")
 	flags.IntVar(&o.rate, "rate", 300, "transactions a second of the application")
 	flags.DurationVar(&o.after, "after", 5*time.Second, "how long the application goes on after the switch")
 	if err := flags.Parse(args); err != nil {

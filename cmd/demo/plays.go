@@ -19,7 +19,7 @@ func (d *demo) startServers(ctx context.Context, s *scene) error {
 	if err := d.place.open(ctx, s); err != nil {
 		return err
 	}
-	s.say("MySQL %s and PostgreSQL %s; every commit goes to the disk", d.place.my.Version(), d.place.pg.Version())
+	s.say("MySQL %s and PostgreSQL %s, every commit on disk", d.place.my.Version(), d.place.pg.Version())
 	return nil
 }
 
@@ -40,7 +40,7 @@ func (d *demo) openShop(ctx context.Context, s *scene) error {
 	}
 	d.app.start(ctx)
 	d.open.Store(true)
-	s.say("%s rows in %d tables; open: %d sales a second from now on", count(rows.Load()), tables, d.rate)
+	s.say("%s rows in %d tables; open, %d sales a second", count(rows.Load()), tables, d.rate)
 	return nil
 }
 
@@ -74,7 +74,7 @@ func (d *demo) copyRows(ctx context.Context, s *scene) error {
 			s.advance(copied, st.Snapshot.RowsEstimated)
 		} else {
 			s.advance(0, 0)
-			s.say("all %s rows are read; PostgreSQL takes the last %d frames", count(copied), last-min(st.Stream.Applied, last))
+			s.say("%s rows are read; PostgreSQL takes the last %d frames", count(copied), last-min(st.Stream.Applied, last))
 		}
 		if last == 0 && len(st.Tables) == int(tables) && !slices.ContainsFunc(st.Tables, func(t control.TableStatus) bool { return t.State != "strict" }) {
 			last = st.Stream.Last
@@ -104,7 +104,7 @@ func (d *demo) verifyRows(ctx context.Context, s *scene) error {
 		s.advance(compared, st.Snapshot.RowsDone)
 		return ready(st)
 	})
-	s.say("%s rows compared by crossfade, %s a second, all equal", count(compared), count(perSecond(compared, time.Since(began))))
+	s.say("%s rows are equal, %s compared a second", count(compared), count(perSecond(compared, time.Since(began))))
 	return err
 }
 
@@ -159,7 +159,7 @@ func (d *demo) cutOver(ctx context.Context, s *scene) (err error) {
 	if d.report, err = d.crossfade.report(ctx); err != nil {
 		return err
 	}
-	s.say("the shop sells on PostgreSQL; writes paused %d ms, predicted %d ms", d.report.WritePauseMS, d.report.PredictedPauseMS)
+	s.say("sells on PostgreSQL; paused %d ms, predicted %d ms", d.report.WritePauseMS, d.report.PredictedPauseMS)
 	return nil
 }
 

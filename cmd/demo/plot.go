@@ -63,7 +63,7 @@ func (t *timeline) perSecond() int {
 
 // aroundTheTurn plots the sales before, in and after the pause, which takes about a fifth of the width.
 func (t *timeline) aroundTheTurn(b *brush, height, rate int) []string {
-	const wide = 90
+	wide := max(40, min(b.wide, 94)-4)
 	last, first, ok := t.turn()
 	if !ok {
 		return nil

@@ -173,13 +173,15 @@ func (s *show) left() (out []string) {
 		}
 		out = append(out, dirs...)
 	}
-	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, link := range links {
-		if dir, err := os.Readlink(link); err == nil && strings.Contains(dir, mine) {
-			out = append(out, link+" > "+dir)
+	for _, p := range processes { // those that end just now cannot be read
+		dir, _ := os.Readlink(p + "/cwd")
+		args, _ := os.ReadFile(p + "/cmdline")
+		if strings.Contains(dir, mine) || strings.Contains(string(args), mine) {
+			out = append(out, fmt.Sprintf("%s in %s: %q", p, dir, args))
 		}
 	}
 	return out

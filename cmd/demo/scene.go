@@ -91,15 +91,20 @@ func (s *scene) line(b *brush) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := fmt.Sprintf("%-9s", s.name)
+	took := s.took
+	if took == 0 {
+		took = time.Since(s.began)
+	}
+	clock := b.paint(dim, fmt.Sprintf("%5.1f s  ", took.Seconds()))
 	switch {
 	case s.began.IsZero():
 		return b.paint(dim, "  · "+name)
 	case s.lost:
-		return b.paint(red, "  ✗ ") + name + " " + s.progress(b)
+		return b.paint(red, "  ✗ ") + name + clock + s.progress(b)
 	case s.took > 0:
-		return b.paint(green, "  ✓ ") + name + fmt.Sprintf(" %-76s ", s.text) + b.paint(dim, fmt.Sprintf("%5.1f s", s.took.Seconds()))
+		return b.paint(green, "  ✓ ") + name + clock + s.text
 	default:
-		return b.paint(cyan, "  ▸ ") + b.paint(bold, name) + " " + s.progress(b)
+		return b.paint(cyan, "  ▸ ") + b.paint(bold, name) + clock + s.progress(b)
 	}
 }
 
@@ -108,7 +113,7 @@ func (s *scene) progress(b *brush) string {
 	if s.total == 0 {
 		return s.text
 	}
-	out := bar(b, green, s.done, s.total, 24) + fmt.Sprintf(" %3d %%  %s of %s rows", 100*s.done/s.total, count(s.done), count(s.total))
+	out := bar(b, green, s.done, s.total, 12) + fmt.Sprintf(" %3d %%  %s of %s", 100*s.done/s.total, count(s.done), count(s.total))
 	if s.per.now > 0 {
 		out += fmt.Sprintf("  %s/s", count(int64(s.per.now)))
 		if left := float64(s.total-s.done) / s.per.now; left >= 0.5 {

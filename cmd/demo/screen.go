@@ -107,6 +107,9 @@ func (s *screen) draw(lines []string) {
 }
 
 func (s *screen) size() (wide, high int) {
+	if s.terminal == nil {
+		return 100, 50
+	}
 	w, err := unix.IoctlGetWinsize(int(s.terminal.Fd()), unix.TIOCGWINSZ)
 	if err != nil || w.Col == 0 || w.Row == 0 {
 		return 100, 50
@@ -133,9 +136,15 @@ func clip(line string, wide int) string {
 }
 
 // brush paints text, or leaves it alone where there are no colours.
-type brush struct{ colour bool }
+type brush struct {
+	colour bool
+	wide   int // of the terminal
+}
 
-func (s *screen) brush() *brush { return &brush{s.colour} }
+func (s *screen) brush() *brush {
+	wide, _ := s.size()
+	return &brush{s.colour, wide}
+}
 
 const (
 	bold   = "1"

@@ -100,14 +100,14 @@ func (p *place) shops(sessions int) (map[side]shopDB, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := openPostgresShop(p.url("postgres", p.pg.Port(), url.UserPassword("app", secret)), sessions)
+	fresh, err := openPostgresShop(shopURL("postgres", p.pg.Port(), url.UserPassword("app", secret)), sessions)
 	if err != nil {
 		return nil, err
 	}
 	return map[side]shopDB{source: old, target: fresh}, nil
 }
 
-func (p *place) url(scheme string, port int, user *url.Userinfo) string {
+func shopURL(scheme string, port int, user *url.Userinfo) string {
 	return (&url.URL{Scheme: scheme, User: user, Host: address(port), Path: "/shop"}).String()
 }
 

@@ -17,7 +17,7 @@ func (d *demo) picture(b *brush) []string {
 		return lines
 	}
 	lines = append(lines, "")
-	for i, l := range d.app.sales.recent(b, 60, 3, d.rate) {
+	for i, l := range d.app.sales.recent(b, max(20, min(b.wide, 100)-36), 3, d.rate) {
 		lines = append(lines, "    "+[]string{"sales    ", "a second ", fmt.Sprintf("%-9d", d.app.sales.perSecond())}[i]+l+"  "+d.salesNote(b, i))
 	}
 	if st := d.status.Load(); st != nil {
@@ -49,7 +49,7 @@ func (d *demo) lag(format string) string {
 
 // tableLines shows every table's copy, the changes that came after it, and its verification.
 func tableLines(b *brush, s *control.Status) []string {
-	lines := []string{b.paint(dim, fmt.Sprintf("    %-10s%-27s%10s%10s%10s   %s", "", "copied", "inserted", "updated", "deleted", "compared"))}
+	lines := []string{b.paint(dim, fmt.Sprintf("   %-10s%-18s%9s%9s%9s  %s", "", "copied", "inserted", "updated", "deleted", "compared"))}
 	for _, t := range s.Tables {
 		_, name, _ := strings.Cut(t.Source, ".")
 		rows := max(t.RowsEstimate, t.RowsCopied)
@@ -57,8 +57,8 @@ func tableLines(b *brush, s *control.Status) []string {
 		if s.Verify.LastCleanAt != nil {
 			toCompare = t.RowsVerified // all there were
 		}
-		lines = append(lines, fmt.Sprintf("    %-10s%s %10s%10s%10s%10s   %s %9s", name, bar(b, green, t.RowsCopied, rows, 16), count(t.RowsCopied),
-			count(t.Inserted), count(t.Updated), count(t.Deleted), bar(b, cyan, t.RowsVerified, toCompare, 16), count(t.RowsVerified)))
+		lines = append(lines, fmt.Sprintf("   %-10s%s%9s%9s%9s%9s  %s%9s", name, bar(b, green, t.RowsCopied, rows, 9), count(t.RowsCopied),
+			count(t.Inserted), count(t.Updated), count(t.Deleted), bar(b, cyan, t.RowsVerified, toCompare, 9), count(t.RowsVerified)))
 	}
 	return lines
 }
