@@ -96,6 +96,30 @@ type batch struct {
 	last  int32 // window handed out
 	keys  keySet
 	lane  int
+	again collided
+}
+
+// collided are keys whose rows have met another row in a further unique index while rows of their table are read again: one of the two is newer
+// than the changes that follow. They are taken away and listed, to be read again when both are as the source has them.
+type collided map[*Table]map[string]bool
+
+func (c collided) has(t *Table, shape *change.Table, row change.Row) bool {
+	return len(c) > 0 && c[t][string(change.AppendKey(nil, shape.Key, row))]
+}
+
+// add reports false when the key was there.
+func (c *collided) add(t *Table, key []byte) bool {
+	if (*c)[t][string(key)] {
+		return false
+	}
+	if *c == nil {
+		*c = collided{}
+	}
+	if (*c)[t] == nil {
+		(*c)[t] = map[string]bool{}
+	}
+	(*c)[t][string(key)] = true
+	return true
 }
 
 // window is the end of what a batch holds of a table that is not folded: changes of different keys, as arrays by kind. Their order among
@@ -265,6 +289,10 @@ func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 			return
 		}
 		remove(c.After, false, TallyCleared)
+		if b.again.has(t, c.Table, c.After) {
+			b.tx.Recopy = append(b.tx.Recopy, b.recopyKey(c.Table, c.After, seq))
+			return
+		}
 		b.one(t, c.Table, InsertRows, nil, c.After, true, TallyInserted, n)
 	}
 	insert := func() {
@@ -296,7 +324,11 @@ func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 		return nil
 	case recopied:
 		b.tx.Recopied = append(b.tx.Recopied, b.recopyKey(c.Table, c.Before, seq))
-		remove(c.Before, false, NoTally)
+		cleared := NoTally
+		if m != copying { // the row that follows is counted as inserted
+			cleared = TallyCleared
+		}
+		remove(c.Before, false, cleared)
 		return nil
 	case wholeChange, rekey:
 	default:
@@ -317,6 +349,10 @@ func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 		del(c.Before)
 	case change.Update:
 		switch {
+		case b.again.has(t, c.Table, c.After):
+			remove(c.KeyRow(), false, TallyCleared)
+			remove(c.After, false, TallyCleared)
+			b.tx.Recopy = append(b.tx.Recopy, b.recopyKey(c.Table, c.After, seq))
 		case !c.KeyChanged():
 			if m != lenient {
 				count.Updated++

@@ -52,6 +52,28 @@ func (w *world) copyAgain(o *oracle) (listed int) {
 	}
 }
 
+// repair reads rows of a strict table again, while the source goes on, until it is strict again.
+func (w *world) repair(o *oracle, transaction func() []change.Change) {
+	w.t.Helper()
+	m := change.ControlMessage{Type: change.Recopied, Table: o.table.Source}
+	var ids []int64
+	for range 8 {
+		if id, ok := o.pick(); ok && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+			m.Keys = append(m.Keys, change.AppendKey(nil, o.table.Key, key(id)))
+		}
+	}
+	w.log.control(w.t, m)
+	var later []change.Change
+	for range 15 {
+		later = append(later, transaction()...)
+	}
+	w.chunkOf(o, ids...)
+	w.log.add(w.t, later...)
+	w.copyAgain(o)
+	w.applied()
+}
+
 func (w *world) net(source string) int {
 	w.t.Helper()
 	var n int
@@ -118,7 +140,7 @@ func TestARandomHistoryEndsAsTheSource(t *testing.T) {
 					w.log.add(t, rest...)
 				}
 				if random.IntN(2) == 0 {
-					w.applied()
+					w.repair(oracles[random.IntN(2)], transaction)
 				} else if err := w.stop(); err != nil {
 					t.Fatal(err)
 				} else {

@@ -378,6 +378,7 @@ func (s *session) judge(tx *apply.Tx, q *sent, pg *pgconn.PgError) error {
 		r.Reason += " (column " + pg.ColumnName + ")"
 	}
 	if p := s.shapes[tx.Steps[q.step].Shape]; p != nil && pg.Code == "23505" {
+		r.Unique = true
 		r.Duplicate = p.meta.isKey(pg.ConstraintName)
 	}
 	return r

@@ -92,3 +92,59 @@ func TestOlderChangesPassOverANewerChunk(t *testing.T) {
 		t.Errorf("held: %+v", held)
 	}
 }
+
+// TestRowsReadAgainMayBeNewerThanTheirNeighbours: rows of a table with a unique index are read again while a value moves between them: the row that is read
+// has what another one has not given up yet. Neither is altered or refused: it is listed to be read once more, and the table ends as the source; also when
+// all of it is replayed behind a row that was refused.
+func TestRowsReadAgainMayBeNewerThanTheirNeighbours(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		t.Run(fmt.Sprintf("held=%v", held), func(t *testing.T) {
+			w, o := uniqueWorld(t)
+			users := o.table
+			w.start()
+			w.applied()
+			again := func(ids ...int64) {
+				m := change.ControlMessage{Type: change.Recopied, Table: "shop.users"}
+				for _, id := range ids {
+					m.Keys = append(m.Keys, change.AppendKey(nil, []int{0}, key(id)))
+				}
+				w.log.control(t, m)
+			}
+			if held {
+				w.db.Exec(t, "ALTER TABLE users ADD CONSTRAINT small CHECK (a < 1000)")
+				w.log.add(t, o.do(upd(users, item(9, 5000, "i")))...)
+			}
+			swap := o.do(setB(users, 1, "-"), setB(users, 2, "a"), setB(users, 1, "b"))
+			more := o.do(setB(users, 5, "-"), setB(users, 6, "e"), del(users, key(5)), ins(users, item(5, 5, "f")), rekey(users, key(7), item(70, 7, "g")))
+			again(2)
+			w.chunkOf(o, 2) // has a, as 1 still has
+			w.log.add(t, swap...)
+			again(6, 70)
+			w.chunkOf(o, 6, 70) // 70 has what 7 still has
+			w.log.add(t, more...)
+			w.applied()
+			if held {
+				if lanes, _, _ := w.held("shop.users"); lanes == 0 {
+					t.Fatal("the table is not held")
+				}
+				w.db.Exec(t, "ALTER TABLE users DROP CONSTRAINT small")
+				if err := w.applier.Replay(t.Context(), "shop.users"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if h := w.applier.Stats().Held; len(h) > 0 {
+				t.Fatalf("held: %+v", h)
+			}
+			if listed := w.copyAgain(o); listed < 3 {
+				t.Errorf("%d rows were read again", listed)
+			}
+			w.log.add(t, o.do(setB(users, 3, "-"), setB(users, 4, "c"), setB(users, 3, "d"))...)
+			w.applied()
+			o.check(w)
+			if n := w.net("shop.users"); n != len(o.rows) {
+				t.Errorf("the counts say %d rows, there are %d", n, len(o.rows))
+			}
+			w.expect("SELECT state FROM crossfade.tables", "strict")
+		})
+	}
+}
