@@ -223,7 +223,6 @@ type model struct {
 	frames  []frameSeen
 	tables  map[string]*modelTable // by source
 	bad     []string
-	keep    bool // the rows of frames are kept
 }
 
 type modelTable struct {
@@ -234,7 +233,7 @@ type modelTable struct {
 }
 
 func newModel(t testing.TB, log *stream.Log) *model {
-	m := &model{t: t, log: log, tables: map[string]*modelTable{}, keep: true}
+	m := &model{t: t, log: log, tables: map[string]*modelTable{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := log.Read(ctx, 0, 0)
 	if err != nil {
@@ -321,9 +320,7 @@ func (m *model) frame(f *change.Frame, changes []change.Change) error {
 	}
 	for i := range changes {
 		c := &changes[i]
-		if m.keep {
-			seen.rows = append(seen.rows, fmt.Sprintf("%s %s %s", c.Op, c.Table.Name, c.Table.KeyString(c.KeyRow())))
-		}
+		seen.rows = append(seen.rows, fmt.Sprintf("%s %s %s", c.Op, c.Table.Name, c.Table.KeyString(c.KeyRow())))
 		if err := m.table(c.Table.Source).apply(c, f.Seq); err != nil {
 			return fmt.Errorf("frame %d: %s of %s %s: %w", f.Seq, c.Op, c.Table, c.Table.KeyString(c.KeyRow()), err)
 		}
