@@ -105,7 +105,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the source's log from %s: %w", short(from), err)
 	}
-	t := &tailing{Publisher: p, tail: tail, mapper: p.newMap(), lastMove: time.Now()}
+	t := &tailing{Publisher: p, tail: tail, mapper: p.newMap(), newest: p.Published().Time, lastMove: time.Now()}
 	err = t.run(ctx)
 	if cerr := tail.Close(); err == nil {
 		err = cerr
