@@ -32,9 +32,10 @@ type captured struct {
 	copied capture.SnapshotConfig // Parallel 0: the log only
 	maxRow int64
 
-	// What a test puts between: the source, the stream and the mapping.
+	// What a test puts between: the source, the stream, the ledger and the mapping.
 	wrapSource func(capture.Source) capture.Source
 	wrapLog    func(capture.Log) capture.Log
+	ledger     capture.Ledger
 	mapper     func() capture.Mapper
 }
 
@@ -58,6 +59,7 @@ func newCapture(t testing.TB, d *testdb.MySQLDB) *captured {
 		}
 	})
 	c.model = newModel(t, c.log)
+	c.ledger = c.model
 	return c
 }
 
@@ -94,7 +96,7 @@ func (c *captured) start() *life {
 	wg.Go(func() { end(l.publisher.Run(ctx)) })
 	if c.copied.Parallel > 0 {
 		var err error
-		if l.snapshot, err = capture.NewSnapshot(c.copied, l.publisher, c.model, c.tables, begin); err != nil {
+		if l.snapshot, err = capture.NewSnapshot(c.copied, l.publisher, c.ledger, c.tables, begin); err != nil {
 			c.t.Fatal(err)
 		}
 		wg.Go(func() {
