@@ -266,16 +266,17 @@ type busyLog struct{ capture.Log }
 
 func (busyLog) InFlight() int { return 1 }
 
-// What stands before a stop reaches the target, however often the source is asked again; and the place is the one before it.
+// What stands before a stop reaches the target, however often the source is asked again; the place is the one before it, and when the reason is gone capture
+// goes on exactly there.
 func TestWhatStandsBeforeAStopIsPublished(t *testing.T) {
 	d := testdb.MySQL(t).Database(t)
-	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)")
 	c := newCapture(t, d)
 	c.copied.Parallel = 0
 	c.wrapLog = func(l capture.Log) capture.Log { return busyLog{l} }
-	d.Exec(t, "INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)")
+	d.Exec(t, "INSERT INTO a VALUES (1); INSERT INTO b VALUES (2)")
 	before := now(t, c.source)
-	d.Exec(t, "ALTER TABLE a ADD COLUMN v int; INSERT INTO a VALUES (3, 3)")
+	d.Exec(t, "ALTER TABLE a ADD COLUMN v int; INSERT INTO a VALUES (3, 3); INSERT INTO b VALUES (4)")
 	for range 2 {
 		mustStop(t, c.start().ended(), d.Name+".a", "altered", "start again")
 		if at := c.recover().Position; at != before {
@@ -287,9 +288,42 @@ func TestWhatStandsBeforeAStopIsPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.model.wait(last.Seq)
-	if got := c.model.changesSeen(); !slices.Equal(got, []string{"insert a (id=1)", "insert a (id=2)"}) {
+	want := []string{"insert a (id=1)", "insert b (id=2)"}
+	if got := c.model.changesSeen(); !slices.Equal(got, want) {
 		t.Errorf("the stream holds %q", got)
 	}
+	c.tables = c.tables[1:] // the table is excluded
+	c.source.cfg.Selected = func(schema, table string) bool { return schema == d.Name && table == "b" }
+	c.start().reached()
+	if got := c.model.changesSeen(); !slices.Equal(got, append(want, "insert b (id=4)")) {
+		t.Errorf("the stream holds %q", got)
+	}
+}
+
+// An XA transaction of tables that are not migrated may be committed long after it was prepared, also after a restart of capture between the two. One that
+// was prepared before the migration began may hold rows of ours: its commit stops.
+func TestAnXATransactionOfOtherTablesMayEndAfterARestart(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	side := testdb.MySQL(t).Database(t)
+	s := scoped(t, d)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	side.Exec(t, "CREATE TABLE o (id int PRIMARY KEY)")
+	known := tables(t, d)
+	before := startTail(t, s, now(t, s), known)
+	inOneSession(t, side, "XA START '"+d.Name+"'", "INSERT INTO o VALUES (1)", "XA END '"+d.Name+"'", "XA PREPARE '"+d.Name+"'")
+	prepared := now(t, s)
+	if _, err := follow(t, s, before, prepared); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(before.Place(), ";xa=") {
+		t.Errorf("the place %s does not name what is prepared", before.Place())
+	}
+	again, unaware := startTail(t, s, before.Place(), known), startTail(t, s, prepared, known)
+	d.Exec(t, "XA COMMIT '"+d.Name+"'; INSERT INTO a VALUES (1)")
+	events, err := follow(t, s, again, now(t, s))
+	mustSee(t, events, err, "insert a -> [int 1]", "commit")
+	_, err = follow(t, s, unaware, now(t, s))
+	mustStop(t, err, "transaction", "prepared before the migration began", "XA RECOVER is empty")
 }
 
 // A publisher ends when it is told to, also while the source has more to say without a pause.
