@@ -1,9 +1,11 @@
 package mysql
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -73,4 +75,37 @@ func TestATailOfAPurgedLogIsRefused(t *testing.T) {
 		d.Exec(t, "PURGE BINARY LOGS TO '"+lastBinlog(t, d)+"'")
 		mustStop(t, c.start().ended(), "binlog", "refuses to send it", "new snapshot")
 	})
+}
+
+// When capture has ended nothing of it runs on: no reader of the log, no read of a chunk, nobody who waits.
+func TestNothingOutlivesCapture(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < 900) SELECT n FROM s")
+	c := newCapture(t, d)
+	c.copied.ChunkRows = 20
+	for _, rows := range []int64{1, 300, 900} { // ended at once, in the middle, and after it all
+		l := c.start()
+		eventually(t, "some rows are copied", func() bool { return l.snapshot.Progress()[d.Name+".a"].Rows >= rows })
+		if len(running()) == 0 {
+			t.Fatal("capture is not seen while it runs: the test shows nothing")
+		}
+		if err := l.stop(); !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+		if left := running(); len(left) > 0 {
+			t.Errorf("%d goroutines run on:\n%s", len(left), strings.Join(left, "\n\n"))
+		}
+	}
+}
+
+// running are the goroutines of capture and of the library that reads the log.
+func running() (stacks []string) {
+	b := make([]byte, 4<<20)
+	for stack := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		ours := strings.Contains(stack, "/capture.(*") || strings.Contains(stack, "/capture/mysql.(*") || strings.Contains(stack, "go-mysql-org/")
+		if ours && !strings.Contains(stack, "tRunner") && !strings.Contains(stack, "mysql.(*model)") {
+			stacks = append(stacks, stack)
+		}
+	}
+	return stacks
 }
