@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,7 +193,33 @@ func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 	if next != rows+1 || bytes < rows*each || frames < bytes/(2*capture.FrameSize) {
 		t.Errorf("%d rows, %d bytes in %d frames", next-1, bytes, frames)
 	}
+
+	// And so is the copy of them, with several reads at a time.
+	frames, bytes = 0, 0
+	c.from, c.copied, c.ledger = until, capture.SnapshotConfig{Parallel: 4, ChunkRows: 20_000}, passed{}
+	var copied atomic.Int64
+	c.mapper = func() capture.Mapper {
+		return &plainMapper{keep: func(*change.Change) bool { copied.Add(1); return true }}
+	}
+	stop = heapWatch()
+	l = c.start()
+	l.wholly()
+	most = stop()
+	l.stop()
+	t.Logf("the copy: %d MB in %d frames need %d MB of memory", bytes>>20, frames, most>>20)
+	if most > 32<<20 {
+		t.Errorf("%d MB of memory for the copy of %d MB", most>>20, bytes>>20)
+	}
+	if copied.Load() != rows || bytes < rows*each {
+		t.Errorf("%d rows were copied, in %d bytes", copied.Load(), bytes)
+	}
 }
+
+// passed is the ledger of a target that has everything.
+type passed struct{}
+
+func (passed) Applied(context.Context) (uint64, error)                  { return math.MaxUint64, nil }
+func (passed) Recopy(context.Context, string) ([]capture.Recopy, error) { return nil, nil }
 
 // A marker lies at the end of a transaction. No frame before the marker's own names a place behind it, however the events arrive: whoever goes on there
 // would never see it.
