@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -165,8 +166,8 @@ func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 	const rows, each = 1_000_000, 120
 	inOneSession(t, d, "SET SESSION cte_max_recursion_depth = 10000000, binlog_transaction_compression = ON",
 		fmt.Sprintf("INSERT INTO a WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < %d) SELECT n, REPEAT('x', %d) FROM s", rows, each))
-	var frames, bytes int
-	c.wrapLog = func(l capture.Log) capture.Log { return counting{l, &frames, &bytes} }
+	var frames, size int
+	c.wrapLog = func(l capture.Log) capture.Log { return counting{l, &frames, &size} }
 	next := int64(1)
 	c.mapper = func() capture.Mapper {
 		return &plainMapper{keep: func(ch *change.Change) bool {
@@ -186,16 +187,16 @@ func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 	}
 	most := stop()
 	l.stop()
-	t.Logf("%d MB in %d frames need %d MB of memory", bytes>>20, frames, most>>20)
+	t.Logf("%d MB in %d frames need %d MB of memory", size>>20, frames, most>>20)
 	if most > 32<<20 {
-		t.Errorf("%d MB of memory for a transaction of %d MB", most>>20, bytes>>20)
+		t.Errorf("%d MB of memory for a transaction of %d MB", most>>20, size>>20)
 	}
-	if next != rows+1 || bytes < rows*each || frames < bytes/(2*capture.FrameSize) {
-		t.Errorf("%d rows, %d bytes in %d frames", next-1, bytes, frames)
+	if next != rows+1 || size < rows*each || frames < size/(2*capture.FrameSize) {
+		t.Errorf("%d rows, %d bytes in %d frames", next-1, size, frames)
 	}
 
 	// And so is the copy of them, with several reads at a time.
-	frames, bytes = 0, 0
+	frames, size = 0, 0
 	c.from, c.copied, c.ledger = until, capture.SnapshotConfig{Parallel: 4, ChunkRows: 20_000}, passed{}
 	var copied atomic.Int64
 	c.mapper = func() capture.Mapper {
@@ -206,12 +207,12 @@ func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 	l.wholly()
 	most = stop()
 	l.stop()
-	t.Logf("the copy: %d MB in %d frames need %d MB of memory", bytes>>20, frames, most>>20)
+	t.Logf("the copy: %d MB in %d frames need %d MB of memory", size>>20, frames, most>>20)
 	if most > 32<<20 {
-		t.Errorf("%d MB of memory for the copy of %d MB", most>>20, bytes>>20)
+		t.Errorf("%d MB of memory for the copy of %d MB", most>>20, size>>20)
 	}
-	if copied.Load() != rows || bytes < rows*each {
-		t.Errorf("%d rows were copied, in %d bytes", copied.Load(), bytes)
+	if copied.Load() != rows || size < rows*each {
+		t.Errorf("%d rows were copied, in %d bytes", copied.Load(), size)
 	}
 }
 
@@ -221,46 +222,70 @@ type passed struct{}
 func (passed) Applied(context.Context) (uint64, error)                  { return math.MaxUint64, nil }
 func (passed) Recopy(context.Context, string) ([]capture.Recopy, error) { return nil, nil }
 
-// A marker lies at the end of a transaction. No frame before the marker's own names a place behind it, however the events arrive: whoever goes on there
-// would never see it.
-func TestNoFrameNamesAPlaceBehindAMarkerBeforeItsFrame(t *testing.T) {
-	d := testdb.MySQL(t).Database(t)
-	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
-	c := newCapture(t, d)
-	c.copied.Parallel = 0
-	c.wrapLog = func(l capture.Log) capture.Log { return busyLog{l} } // so that the row is collected, not published
-	inOneSession(t, d, "INSERT INTO a VALUES (1)", "INSERT INTO crossfade.marker (migration, side, epoch, kind) VALUES ('"+d.Name+"', 'source', 7, 'fence')")
-	c.wrapSource = func(s capture.Source) capture.Source {
-		seen := 0
-		return tailed{s, func(t capture.Tail, ctx context.Context) (*capture.Event, error) {
-			switch {
-			case seen == 1:
-				seen++
-				return nil, context.DeadlineExceeded // the rest of the transaction is slow
-			case seen > 1:
-				return nil, errCut
+// No frame before a marker's own names a place behind the marker, however the events arrive and wherever the stream breaks: whoever goes on there would
+// never see it.
+func TestAMarkerIsNeverPassedBeforeItsFrame(t *testing.T) {
+	slow := func(kind capture.EventKind) func(*captured) { // the log stalls behind an event, then the connection is lost
+		return func(c *captured) {
+			c.wrapSource = func(s capture.Source) capture.Source {
+				marked, stalled := false, false
+				return tailed{s, func(t capture.Tail, ctx context.Context) (*capture.Event, error) {
+					if stalled {
+						return nil, errCut
+					}
+					if marked && kind == capture.MarkerEvent {
+						stalled = true
+						return nil, context.DeadlineExceeded
+					}
+					ev, err := t.Next(ctx)
+					if err == nil && marked && ev.Kind == kind {
+						kind = capture.MarkerEvent
+					}
+					marked = marked || err == nil && ev.Kind == capture.MarkerEvent
+					return ev, err
+				}}
 			}
-			ev, err := t.Next(ctx)
-			if err == nil && ev.Kind == capture.MarkerEvent {
-				seen++
-			}
-			return ev, err
-		}}
-	}
-	if err := c.start().ended(); !errors.Is(err, errCut) {
-		t.Fatalf("it ended with %v", err)
-	}
-	c.wrapSource, c.wrapLog = nil, nil
-	l := c.start()
-	l.reached()
-	var order []string
-	for _, f := range c.model.seen() {
-		order = append(order, f.rows...)
-		if f.control.Type == change.Marker {
-			order = append(order, fmt.Sprintf("marker %d %s", f.control.Epoch, f.control.Detail))
 		}
 	}
-	if want := []string{"insert a (id=1)", "marker 7 fence"}; !slices.Equal(order, want) {
-		t.Errorf("the stream holds %q, should hold %q", order, want)
+	for name, breaks := range map[string]func(*captured){
+		"behind the marker":                  slow(capture.MarkerEvent),
+		"behind a row of its transaction":    slow(capture.Row),
+		"between the rows and the marker":    func(c *captured) { c.wrapLog = cutBehind(c.wrapLog, `id`) },
+		"behind the frame of the marker too": func(c *captured) { c.wrapLog = cutBehind(c.wrapLog, `"marker"`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := testdb.MySQL(t).Database(t)
+			d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+			c := newCapture(t, d)
+			c.copied.Parallel = 0
+			c.wrapLog = func(l capture.Log) capture.Log { return busyLog{l} } // so that rows are collected
+			inOneSession(t, d, "INSERT INTO a VALUES (1)", "BEGIN", "INSERT INTO crossfade.marker (migration, side, epoch, kind) VALUES ('"+d.Name+"', 'source', 7, 'fence')",
+				"INSERT INTO a VALUES (2)", "COMMIT", "INSERT INTO a VALUES (3)")
+			breaks(c)
+			if err := c.start().ended(); !errors.Is(err, errCut) {
+				t.Fatalf("it ended with %v", err)
+			}
+			c.wrapSource, c.wrapLog = nil, nil
+			l := c.start()
+			l.reached()
+			var order []string
+			for _, f := range c.model.seen() {
+				order = append(order, f.rows...)
+				if f.control.Type == change.Marker {
+					order = append(order, fmt.Sprintf("marker %d %s", f.control.Epoch, f.control.Detail))
+				}
+			}
+			if want := []string{"insert a (id=1)", "insert a (id=2)", "marker 7 fence", "insert a (id=3)"}; !slices.Equal(order, want) {
+				t.Errorf("the stream holds %q, should hold %q", order, want)
+			}
+		})
+	}
+}
+
+// cutBehind breaks the stream behind the first frame that holds a text.
+func cutBehind(inner func(capture.Log) capture.Log, text string) func(capture.Log) capture.Log {
+	cut := false
+	return func(l capture.Log) capture.Log {
+		return cutting{inner(l), func(f []byte) bool { return bytes.Contains(f, []byte(text)) }, &cut}
 	}
 }

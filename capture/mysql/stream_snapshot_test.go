@@ -253,13 +253,23 @@ func TestRowsThatMoveBetweenChunksAreKept(t *testing.T) {
 	}
 }
 
-// flushing is a source that begins another binlog file before it says its position: no transaction is there that a frame could name.
+// flushing is a source that waits until the stream names its end, and begins another binlog file before it says its position: no transaction is there
+// that a frame could name.
 type flushing struct {
 	capture.Source
 	d *testdb.MySQLDB
+	c *captured
 }
 
 func (f flushing) Position(ctx context.Context) (string, error) {
+	eventually(f.c.t, "the stream names the end of the log", func() bool {
+		last, _, err := f.c.log.Last(ctx)
+		if err != nil {
+			return false
+		}
+		covered, err := f.c.source.Covers(string(last.Position), now(f.c.t, f.c.source))
+		return err == nil && covered
+	})
 	if _, err := f.d.DB.ExecContext(ctx, "FLUSH BINARY LOGS"); err != nil {
 		return "", err
 	}
@@ -271,7 +281,7 @@ func TestAnIdleSourceIsMovedPastThePositionOfStrict(t *testing.T) {
 	bothModes(t, func(t *testing.T, d *testdb.MySQLDB) {
 		d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a VALUES (1)")
 		c := newCapture(t, d)
-		c.wrapSource = func(s capture.Source) capture.Source { return flushing{s, d} }
+		c.wrapSource = func(s capture.Source) capture.Source { return flushing{s, d, c} }
 		l := c.start()
 		l.wholly()
 		c.equals()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
 
@@ -329,6 +330,56 @@ func TestAnXATransactionOfOtherTablesMayEndAfterARestart(t *testing.T) {
 	mustSee(t, events, err, "insert a -> [int 1]", "commit")
 	_, err = follow(t, s, unaware, now(t, s))
 	mustStop(t, err, "transaction", "prepared before the migration began", "XA RECOVER is empty")
+}
+
+// A message between two transactions stays between them, also when the log stalls in the middle of one.
+func TestAMessageAtABoundaryIsNotInsideATransaction(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	c := newCapture(t, d)
+	c.copied.Parallel = 0
+	d.Exec(t, "INSERT INTO a VALUES (1), (2), (3)")
+	inside, answered := make(chan struct{}), make(chan error, 1)
+	c.wrapSource = func(s capture.Source) capture.Source {
+		rows, stalls := 0, 0
+		return tailed{s, func(t capture.Tail, ctx context.Context) (*capture.Event, error) {
+			if rows == 2 && stalls < 200 {
+				stalls++
+				time.Sleep(time.Millisecond) // the log is slow
+				return nil, context.DeadlineExceeded
+			}
+			ev, err := t.Next(ctx)
+			if err == nil && ev.Kind == capture.Row {
+				if rows++; rows == 2 {
+					close(inside)
+				}
+			}
+			return ev, err
+		}}
+	}
+	l := c.start()
+	<-inside
+	go func() {
+		_, ok, err := l.publisher.AtBoundary(t.Context(), change.ControlMessage{Type: change.Constraints}, func() bool { return true })
+		if err == nil && !ok {
+			err = errors.New("it was not published")
+		}
+		answered <- err
+	}()
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	l.reached()
+	var order []string
+	for _, f := range c.model.seen() {
+		order = append(order, f.rows...)
+		if f.kind == change.Control {
+			order = append(order, string(f.control.Type))
+		}
+	}
+	if i := slices.Index(order, "constraints"); i < 0 || slices.Index(order, "insert a (id=3)") > i || slices.Contains(order[:i], "heartbeat") {
+		t.Errorf("the stream holds %q", order)
+	}
 }
 
 // A publisher ends when it is told to, also while the source has more to say without a pause.
