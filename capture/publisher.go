@@ -105,7 +105,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the source's log from %s: %w", short(from), err)
 	}
-	t := &tailing{Publisher: p, tail: tail, mapper: p.newMap(), lastMove: time.Now()}
+	t := &tailing{Publisher: p, tail: tail, mapper: p.newMap(), newest: p.Published().Time, lastMove: time.Now()}
 	err = t.run(ctx)
 	if cerr := tail.Close(); err == nil {
 		err = cerr
@@ -187,10 +187,7 @@ func (t *tailing) take(ctx context.Context, ev *Event) error {
 		t.boundary.enter()
 		return t.row(ctx, ev)
 	case MarkerEvent:
-		t.boundary.enter()
-		t.markers = append(t.markers, ev.Marker)
-		t.newest = max(t.newest, ev.Time)
-		return nil
+		return t.marker(ctx, ev)
 	case Commit:
 		t.moved = true
 		t.committed.Add(1)
@@ -238,6 +235,29 @@ func (t *tailing) row(ctx context.Context, ev *Event) error {
 	return nil
 }
 
+// marker notes a marker, for the end of its transaction. What was collected before it is published now, with the place before it: who goes on there
+// reads the marker again.
+func (t *tailing) marker(ctx context.Context, ev *Event) error {
+	if t.builder.Len() > 0 && len(t.markers) == 0 {
+		if err := t.flushAt(ctx, t.flags(), ev.Before); err != nil {
+			return err
+		}
+	}
+	t.boundary.enter()
+	t.moved = true
+	t.markers = append(t.markers, ev.Marker)
+	t.newest = max(t.newest, ev.Time)
+	return nil
+}
+
+// flags of a frame that ends where the tail stands.
+func (t *tailing) flags() change.Flags {
+	if t.boundary.isInside() {
+		return 0
+	}
+	return change.TxEnd
+}
+
 // tooLarge is the Stop of a row that the stream shall not carry.
 func (p *Publisher) tooLarge(c *change.Change, size int, at string) error {
 	if p.cfg.MaxRow <= 0 || int64(size) <= p.cfg.MaxRow {
@@ -269,11 +289,7 @@ func (t *tailing) commit(ctx context.Context) error {
 // from the marker on: who goes on there would not read it again.
 func (t *tailing) idle(ctx context.Context) error {
 	if t.builder.Len() > 0 && len(t.markers) == 0 {
-		flags := change.TxEnd
-		if t.boundary.isInside() {
-			flags = 0
-		}
-		if err := t.flush(ctx, flags); err != nil {
+		if err := t.flush(ctx, t.flags()); err != nil {
 			return err
 		}
 	}
@@ -305,7 +321,10 @@ func (t *tailing) settle(ctx context.Context) error {
 
 // flush publishes the collected changes.
 func (t *tailing) flush(ctx context.Context, flags change.Flags) error {
-	after := t.tail.Place()
+	return t.flushAt(ctx, flags, t.tail.Place())
+}
+
+func (t *tailing) flushAt(ctx context.Context, flags change.Flags, after string) error {
 	t.publishing.Lock()
 	defer t.publishing.Unlock()
 	last := t.Published()

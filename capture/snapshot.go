@@ -175,6 +175,9 @@ func (s *Snapshot) copySet(ctx context.Context, set []*chunk) (took time.Duratio
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return 0, err
 		}
+		if err := s.letTailCatchUp(ctx, time.Since(began)); err != nil {
+			return 0, err
+		}
 	}
 }
 

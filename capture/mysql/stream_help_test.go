@@ -32,9 +32,10 @@ type captured struct {
 	copied capture.SnapshotConfig // Parallel 0: the log only
 	maxRow int64
 
-	// What a test puts between: the source, the stream and the mapping.
+	// What a test puts between: the source, the stream, the ledger and the mapping.
 	wrapSource func(capture.Source) capture.Source
 	wrapLog    func(capture.Log) capture.Log
+	ledger     capture.Ledger
 	mapper     func() capture.Mapper
 }
 
@@ -58,6 +59,7 @@ func newCapture(t testing.TB, d *testdb.MySQLDB) *captured {
 		}
 	})
 	c.model = newModel(t, c.log)
+	c.ledger = c.model
 	return c
 }
 
@@ -94,7 +96,7 @@ func (c *captured) start() *life {
 	wg.Go(func() { end(l.publisher.Run(ctx)) })
 	if c.copied.Parallel > 0 {
 		var err error
-		if l.snapshot, err = capture.NewSnapshot(c.copied, l.publisher, c.model, c.tables, begin); err != nil {
+		if l.snapshot, err = capture.NewSnapshot(c.copied, l.publisher, c.ledger, c.tables, begin); err != nil {
 			c.t.Fatal(err)
 		}
 		wg.Go(func() {
@@ -223,7 +225,6 @@ type model struct {
 	frames  []frameSeen
 	tables  map[string]*modelTable // by source
 	bad     []string
-	keep    bool // the rows of frames are kept
 }
 
 type modelTable struct {
@@ -234,7 +235,7 @@ type modelTable struct {
 }
 
 func newModel(t testing.TB, log *stream.Log) *model {
-	m := &model{t: t, log: log, tables: map[string]*modelTable{}, keep: true}
+	m := &model{t: t, log: log, tables: map[string]*modelTable{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := log.Read(ctx, 0, 0)
 	if err != nil {
@@ -321,9 +322,7 @@ func (m *model) frame(f *change.Frame, changes []change.Change) error {
 	}
 	for i := range changes {
 		c := &changes[i]
-		if m.keep {
-			seen.rows = append(seen.rows, fmt.Sprintf("%s %s %s", c.Op, c.Table.Name, c.Table.KeyString(c.KeyRow())))
-		}
+		seen.rows = append(seen.rows, fmt.Sprintf("%s %s %s", c.Op, c.Table.Name, c.Table.KeyString(c.KeyRow())))
 		if err := m.table(c.Table.Source).apply(c, f.Seq); err != nil {
 			return fmt.Errorf("frame %d: %s of %s %s: %w", f.Seq, c.Op, c.Table, c.Table.KeyString(c.KeyRow()), err)
 		}

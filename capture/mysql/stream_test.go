@@ -1,13 +1,19 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/internal/catalog"
@@ -266,16 +272,17 @@ type busyLog struct{ capture.Log }
 
 func (busyLog) InFlight() int { return 1 }
 
-// What stands before a stop reaches the target, however often the source is asked again; and the place is the one before it.
+// What stands before a stop reaches the target, however often the source is asked again; the place is the one before it, and when the reason is gone capture
+// goes on exactly there.
 func TestWhatStandsBeforeAStopIsPublished(t *testing.T) {
 	d := testdb.MySQL(t).Database(t)
-	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)")
 	c := newCapture(t, d)
 	c.copied.Parallel = 0
 	c.wrapLog = func(l capture.Log) capture.Log { return busyLog{l} }
-	d.Exec(t, "INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)")
+	d.Exec(t, "INSERT INTO a VALUES (1); INSERT INTO b VALUES (2)")
 	before := now(t, c.source)
-	d.Exec(t, "ALTER TABLE a ADD COLUMN v int; INSERT INTO a VALUES (3, 3)")
+	d.Exec(t, "ALTER TABLE a ADD COLUMN v int; INSERT INTO a VALUES (3, 3); INSERT INTO b VALUES (4)")
 	for range 2 {
 		mustStop(t, c.start().ended(), d.Name+".a", "altered", "start again")
 		if at := c.recover().Position; at != before {
@@ -287,8 +294,91 @@ func TestWhatStandsBeforeAStopIsPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.model.wait(last.Seq)
-	if got := c.model.changesSeen(); !slices.Equal(got, []string{"insert a (id=1)", "insert a (id=2)"}) {
+	want := []string{"insert a (id=1)", "insert b (id=2)"}
+	if got := c.model.changesSeen(); !slices.Equal(got, want) {
 		t.Errorf("the stream holds %q", got)
+	}
+	c.tables = c.tables[1:] // the table is excluded
+	c.source.cfg.Selected = func(schema, table string) bool { return schema == d.Name && table == "b" }
+	c.start().reached()
+	if got := c.model.changesSeen(); !slices.Equal(got, append(want, "insert b (id=4)")) {
+		t.Errorf("the stream holds %q", got)
+	}
+}
+
+// An XA transaction of tables that are not migrated may be committed long after it was prepared, also after a restart of capture between the two. One that
+// was prepared before the migration began may hold rows of ours: its commit stops.
+func TestAnXATransactionOfOtherTablesMayEndAfterARestart(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	side := testdb.MySQL(t).Database(t)
+	s := scoped(t, d)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	side.Exec(t, "CREATE TABLE o (id int PRIMARY KEY)")
+	known := tables(t, d)
+	before := startTail(t, s, now(t, s), known)
+	inOneSession(t, side, "XA START '"+d.Name+"'", "INSERT INTO o VALUES (1)", "XA END '"+d.Name+"'", "XA PREPARE '"+d.Name+"'")
+	prepared := now(t, s)
+	if _, err := follow(t, s, before, prepared); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(before.Place(), ";xa=") {
+		t.Errorf("the place %s does not name what is prepared", before.Place())
+	}
+	again, unaware := startTail(t, s, before.Place(), known), startTail(t, s, prepared, known)
+	d.Exec(t, "XA COMMIT '"+d.Name+"'; INSERT INTO a VALUES (1)")
+	events, err := follow(t, s, again, now(t, s))
+	mustSee(t, events, err, "insert a -> [int 1]", "commit")
+	_, err = follow(t, s, unaware, now(t, s))
+	mustStop(t, err, "transaction", "prepared before the migration began", "XA RECOVER is empty")
+}
+
+// A message between two transactions stays between them, also when the log stalls in the middle of one.
+func TestAMessageAtABoundaryIsNotInsideATransaction(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	c := newCapture(t, d)
+	c.copied.Parallel = 0
+	d.Exec(t, "INSERT INTO a VALUES (1), (2), (3)")
+	inside, answered := make(chan struct{}), make(chan error, 1)
+	c.wrapSource = func(s capture.Source) capture.Source {
+		rows, stalls := 0, 0
+		return tailed{s, func(t capture.Tail, ctx context.Context) (*capture.Event, error) {
+			if rows == 2 && stalls < 200 {
+				stalls++
+				time.Sleep(time.Millisecond) // the log is slow
+				return nil, context.DeadlineExceeded
+			}
+			ev, err := t.Next(ctx)
+			if err == nil && ev.Kind == capture.Row {
+				if rows++; rows == 2 {
+					close(inside)
+				}
+			}
+			return ev, err
+		}}
+	}
+	l := c.start()
+	<-inside
+	go func() {
+		_, ok, err := l.publisher.AtBoundary(t.Context(), change.ControlMessage{Type: change.Constraints}, func() bool { return true })
+		if err == nil && !ok {
+			err = errors.New("it was not published")
+		}
+		answered <- err
+	}()
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	l.reached()
+	var order []string
+	for _, f := range c.model.seen() {
+		order = append(order, f.rows...)
+		if f.kind == change.Control {
+			order = append(order, string(f.control.Type))
+		}
+	}
+	if i := slices.Index(order, "constraints"); i < 0 || slices.Index(order, "insert a (id=3)") > i || slices.Contains(order[:i], "heartbeat") {
+		t.Errorf("the stream holds %q", order)
 	}
 }
 
@@ -329,6 +419,100 @@ func (r *recorded) next(context.Context) ([]byte, error) {
 
 func (*recorded) close() {}
 
+// record returns the events of the log from one position to another, as the server sends them.
+func record(t *testing.T, s *Source, from, until string, known map[string]*catalog.Table) (events [][]byte) {
+	t.Helper()
+	real := startTail(t, s, from, known).(*tail)
+	probe := replay(t, s, from, known, nil)
+	for {
+		raw, err := real.feed.next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, raw)
+		probe.feed = &recorded{[][]byte{raw}}
+		for err == nil {
+			_, err = probe.Next(t.Context())
+		}
+		if !errors.Is(err, errCut) {
+			t.Fatal(err)
+		}
+		probe.failed = nil
+		if done, err := s.Covers(probe.Place(), until); err != nil {
+			t.Fatal(err)
+		} else if done {
+			return events
+		}
+	}
+}
+
+// replay is a tail over recorded events.
+func replay(t *testing.T, s *Source, from string, known map[string]*catalog.Table, events [][]byte) *tail {
+	t.Helper()
+	at, err := parsePosition(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tl := newTail(tailConfig{migration: s.cfg.Migration, selected: s.cfg.Selected, log: s.log}, at, values(known))
+	if tl.collations, err = readCollations(t.Context(), s.db); err != nil {
+		t.Fatal(err)
+	}
+	tl.feed = &recorded{slices.Clone(events)}
+	return tl
+}
+
+// An event that is not known, one that says that others are lost, one that is damaged or missing: each stops, and the place stays before its transaction.
+func TestALogThatIsNotWholeStops(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	s := scoped(t, d)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+	known := tables(t, d)
+	from := now(t, s)
+	d.Exec(t, "INSERT INTO a VALUES (1)")
+	events := record(t, s, from, now(t, s), known)
+	rows := slices.IndexFunc(events, func(raw []byte) bool { return replication.EventType(raw[4]) == replication.WRITE_ROWS_EVENTv2 })
+	sealed := func(raw []byte) []byte {
+		binary.LittleEndian.PutUint32(raw[len(raw)-4:], crc32.ChecksumIEEE(raw[:len(raw)-4]))
+		return raw
+	}
+	typed := func(typ replication.EventType) func([]byte) [][]byte {
+		return func(raw []byte) [][]byte {
+			raw[4] = byte(typ)
+			return [][]byte{sealed(raw)}
+		}
+	}
+	for name, c := range map[string]struct {
+		change         func(raw []byte) [][]byte
+		reason, remedy string
+	}{
+		"unknown":  {typed(200), "an event of type 200", "nothing has been skipped"},
+		"incident": {typed(replication.INCIDENT_EVENT), "events were lost", "new snapshot"},
+		"damaged":  {func(raw []byte) [][]byte { raw[len(raw)-6] ^= 1; return [][]byte{raw} }, "checksum", "damaged"},
+		"cut":      {func(raw []byte) [][]byte { return [][]byte{raw[:len(raw)-1]} }, "says it has", "damaged"},
+		"short row": {func(raw []byte) [][]byte {
+			raw = append(raw[:len(raw)-6], raw[len(raw)-4:]...)
+			binary.LittleEndian.PutUint32(raw[9:], uint32(len(raw)))
+			return [][]byte{sealed(raw)}
+		}, "cut short", ""},
+		"two transactions in one": {func(raw []byte) [][]byte { return [][]byte{raw, bytes.Clone(events[rows-3])} }, "begins inside another", "damaged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			some := slices.Clone(events)
+			some = slices.Replace(some, rows, rows+1, c.change(bytes.Clone(events[rows]))...)
+			tl := replay(t, s, from, known, some)
+			var err error
+			for err == nil {
+				_, err = tl.Next(t.Context())
+			}
+			mustStop(t, err, "", c.reason, c.remedy)
+			at, perr := parsePosition(tl.Place())
+			if perr != nil || name != "two transactions in one" && tl.Place() != from || at.row > 1 {
+				t.Errorf("it stands at %s, the transaction begins at %s", tl.Place(), from)
+			}
+		})
+	}
+}
+
 // A long transaction of tables that are not migrated does not keep the tail from answering: what was collected before it waits no longer than without it.
 func TestPassingOverALongTransactionEndsWithItsContext(t *testing.T) {
 	d := testdb.MySQL(t).Database(t)
@@ -339,31 +523,8 @@ func TestPassingOverALongTransactionEndsWithItsContext(t *testing.T) {
 	from := now(t, s)
 	d.Exec(t, "INSERT INTO side WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < 900) SELECT n, REPEAT('x', 1000) FROM s; INSERT INTO a VALUES (1)")
 	until := now(t, s)
-	real := startTail(t, s, from, map[string]*catalog.Table{"a": known["a"]}).(*tail)
-	at, err := parsePosition(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fed := &recorded{}
-	for probe := newTail(real.cfg, at, []*catalog.Table{known["a"]}); ; { // all events up to the end, as the server sends them
-		raw, err := real.feed.next(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		fed.events = append(fed.events, raw)
-		probe.feed, probe.collations = &recorded{[][]byte{raw}}, real.collations
-		if _, err := probe.Next(t.Context()); err != nil && !errors.Is(err, errCut) {
-			t.Fatal(err)
-		}
-		probe.failed = nil
-		if done, err := s.Covers(probe.Place(), until); err != nil {
-			t.Fatal(err)
-		} else if done {
-			break
-		}
-	}
-	tl := newTail(real.cfg, at, []*catalog.Table{known["a"]})
-	tl.feed, tl.collations = fed, real.collations
+	known = map[string]*catalog.Table{"a": known["a"]}
+	tl := replay(t, s, from, known, record(t, s, from, until, known))
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	inside := false
