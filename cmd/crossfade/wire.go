@@ -34,7 +34,12 @@ func (m *migration) wire(ctx context.Context) error {
 	if err := m.learnDecision(ctx); err != nil {
 		return err
 	}
-	m.applying.set(func(a *applying) { a.paused, a.halted = paused, m.over() })
+	target, err := g.target.Read(ctx)
+	if err != nil {
+		return err
+	}
+	// An open target takes no more from the applier, also while traffic is still to be moved.
+	m.applying.set(func(a *applying) { a.paused, a.halted = paused, m.over() || target.Gate.Open })
 	return nil
 }
 
