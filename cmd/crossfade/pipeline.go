@@ -268,12 +268,16 @@ func (a *applying) running(ctx context.Context) error {
 
 // runPurge frees the stream of what nobody needs any more.
 func (m *migration) runPurge(ctx context.Context) error {
-	tick := time.NewTicker(2 * time.Second)
+	tick, look := time.NewTicker(2*time.Second), time.NewTicker(200*time.Millisecond)
 	defer tick.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			m.look()
+			continue
 		case <-tick.C:
 		}
 		a := m.applying.now()
