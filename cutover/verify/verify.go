@@ -115,6 +115,7 @@ type Verifier struct {
 
 	touched *touched
 	running sync.Mutex // one pass or round at a time
+	saves   sync.Mutex
 	quiet   atomic.Bool
 
 	mu        sync.Mutex
