@@ -37,10 +37,10 @@ func newWait(g *global) *cobra.Command {
 var goals = map[string]func(control.Status) (reached, possible bool){
 	"streaming": func(s control.Status) (bool, bool) {
 		p := phaseOf(s)
-		return p == "streaming" || p == "ready" || p == "cutover" || s.State == "completed", s.State != "failed" && s.State != "rolled_back"
+		return s.State != "failed" && (p == "streaming" || p == "ready" || p == "cutover") || s.State == "completed", s.State != "failed" && s.State != "rolled_back"
 	},
 	"verified": func(s control.Status) (bool, bool) {
-		return phaseOf(s) == "ready" || s.State == "completed", s.State != "failed" && s.State != "rolled_back"
+		return s.State != "failed" && phaseOf(s) == "ready" || s.State == "completed", s.State != "failed" && s.State != "rolled_back"
 	},
 	"completed": func(s control.Status) (bool, bool) {
 		return s.State == "completed", s.State != "failed" && s.State != "rolled_back"
