@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -128,15 +130,28 @@ func (s *Server) Run(ctx context.Context, socket, address string) error {
 	return g.Wait()
 }
 
-// sameOrigin refuses what a page of another origin makes a browser send.
+// sameOrigin refuses what a page of another origin makes a browser send, also one whose name was made to lead to this machine.
 func sameOrigin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !ours(r.Host) {
+			answer(w, nil, &Error{Code: "refused", Message: "a request to the name " + r.Host, Remedy: "use localhost or a loopback address"})
+			return
+		}
 		if o := r.Header.Get("Origin"); r.Method != http.MethodGet && o != "" && o != "http://"+r.Host {
 			answer(w, nil, &Error{Code: "refused", Message: "a request from another origin", Remedy: "use the command line or the socket"})
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ours reports whether a request was addressed to this machine by a name that nobody else can give it.
+func ours(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == clientHost || host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
