@@ -422,7 +422,7 @@ func overlay(older, newer change.Row) change.Row {
 }
 
 // Applied and Recopy make the model a ledger.
-func (m *model) Applied(context.Context) (uint64, error) {
+func (m *model) Applied(context.Context, string) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.applied, nil

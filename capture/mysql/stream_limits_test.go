@@ -219,7 +219,7 @@ func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 // passed is the ledger of a target that has everything.
 type passed struct{}
 
-func (passed) Applied(context.Context) (uint64, error)                  { return math.MaxUint64, nil }
+func (passed) Applied(context.Context, string) (uint64, error)          { return math.MaxUint64, nil }
 func (passed) Recopy(context.Context, string) ([]capture.Recopy, error) { return nil, nil }
 
 // No frame before a marker's own names a place behind the marker, however the events arrive and wherever the stream breaks: whoever goes on there would

@@ -345,11 +345,11 @@ type lagging struct {
 	asked atomic.Int64
 }
 
-func (l *lagging) Applied(ctx context.Context) (uint64, error) {
+func (l *lagging) Applied(ctx context.Context, table string) (uint64, error) {
 	if l.asked.Add(1) < 10 {
 		return 0, nil
 	}
-	return l.model.Applied(ctx)
+	return l.model.Applied(ctx, table)
 }
 
 func (l *lagging) Recopy(ctx context.Context, source string) ([]capture.Recopy, error) {

@@ -69,3 +69,37 @@ func TestARefusedRowHoldsItsTableUntilThePolicyIsMended(t *testing.T) {
 		t.Errorf("verify printed %s", out)
 	}
 }
+
+func TestAHeldTableIsShownRefusesTheCutoverAndIsReplayed(t *testing.T) {
+	r := smallRig(t, testdb.MySQL(t), "")
+	r.my.Exec(t, "CREATE TABLE other (id INT PRIMARY KEY)")
+	r.start()
+	r.waitReady()
+	r.pg.Exec(t, "ALTER TABLE users ADD CONSTRAINT short CHECK (length(name) < 5)")
+	r.my.Exec(t, "INSERT INTO users VALUES (3, 'cecilia'), (4, 'dan')")
+	r.my.Exec(t, "INSERT INTO other VALUES (1)")
+	s := r.until("held", time.Minute, func(s control.Status) bool { return len(s.Held) > 0 })
+	h := s.Held[0]
+	if h.Table != r.my.Name+".users" || h.Key != "(id=3)" || !strings.Contains(h.Reason, "short") || h.Remedy == "" {
+		t.Errorf("held: %+v", h)
+	}
+	says(t, "status", r.must("status"), "held      "+r.my.Name+".users at (id=3)")
+	r.caughtUp("other") // the others go on
+	exit, out, errs := r.crossfade("cutover", "--dry-run")
+	if exit != 3 {
+		t.Errorf("exit %d, want 3", exit)
+	}
+	says(t, "the go/no-go", out+errs, "(id=3)", r.my.Name+".users")
+	if exit, _, errs := r.crossfade("resume", "--table", r.my.Name+".other"); exit != 3 || !strings.Contains(errs, "is not held") {
+		t.Errorf("exit %d, want 3: %s", exit, errs)
+	}
+	r.stop()
+	says(t, "status without the daemon", r.must("status"), "held      "+r.my.Name+".users at (id=3)")
+	r.start()
+	r.until("still held", time.Minute, func(s control.Status) bool { return len(s.Held) > 0 })
+	r.pg.Exec(t, "ALTER TABLE users DROP CONSTRAINT short")
+	r.must("resume", "--table", r.my.Name+".users")
+	r.until("replayed", time.Minute, func(s control.Status) bool { return len(s.Held) == 0 })
+	r.caughtUp("users")
+	r.equal("users", "SELECT id, name FROM users ORDER BY id", "SELECT id, name FROM users ORDER BY id")
+}

@@ -28,16 +28,22 @@ func (m *migration) open(ctx context.Context) (err error) {
 	if m.source, err = openSource(ctx, m.cfg, m.log); err != nil {
 		return err
 	}
-	if m.pool, err = openTarget(ctx, m.cfg.Target.URL); err != nil {
-		return err
-	}
-	if m.target, err = openApplyTarget(ctx, m.cfg, m.log); err != nil {
+	if err = m.openTarget(ctx); err != nil {
 		return err
 	}
 	if m.stream, err = stream.Open(ctx, streamConfig(m.cfg), m.log); err != nil {
 		return err
 	}
 	return nil
+}
+
+// openTarget connects both of our sides of the target: verification and gate, and the applier.
+func (m *migration) openTarget(ctx context.Context) (err error) {
+	if m.pool, err = openTarget(ctx, m.cfg.Target.URL); err != nil {
+		return err
+	}
+	m.target, err = openApplyTarget(ctx, m.cfg, m.log)
+	return err
 }
 
 // selectedTables reads the catalog of the source.

@@ -44,18 +44,22 @@ func (m *migration) wire(ctx context.Context) error {
 }
 
 func (m *migration) wireVerifier(ctx context.Context) error {
+	pg := verify.NewPostgres(m.pool, databaseName(m.cfg.Name))
+	if err := pg.Setup(ctx); err != nil {
+		return err
+	}
+	m.verifier = m.newVerifier(pg)
+	_, _, err := m.verifier.Restore(ctx)
+	return err
+}
+
+func (m *migration) newVerifier(pg *verify.Postgres) *verify.Verifier {
 	var tables []*verify.Table
 	for _, t := range m.plan.Tables() {
 		tables = append(tables, &verify.Table{Source: t.Source, Target: t.Target, Ordered: t.Ordered,
 			NewMapper: func() verify.Mapper { return verifyMapper{m.plan.Mapper(), t} }})
 	}
-	pg := verify.NewPostgres(m.pool, databaseName(m.cfg.Name))
-	if err := pg.Setup(ctx); err != nil {
-		return err
-	}
-	m.verifier = verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Logger: m.log}, m.source, streamView{m}, pg, pg, tables)
-	_, _, err := m.verifier.Restore(ctx)
-	return err
+	return verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Logger: m.log}, m.source, streamView{m}, pg, pg, tables)
 }
 
 // streamView is the stream as the verifier sees it.
@@ -118,7 +122,7 @@ func (m *migration) learnDecision(ctx context.Context) error {
 		return err
 	}
 	if r.Verdict == cutover.VerdictCompleted {
-		m.decided.Store(true)
+		m.decided.set()
 	}
 	return nil
 }

@@ -121,6 +121,7 @@ type Verifier struct {
 
 	touched *touched
 	running turn // one pass or round at a time
+	saves   sync.Mutex
 	quiet   atomic.Bool
 
 	mu        sync.Mutex
