@@ -47,7 +47,7 @@ type tailConfig struct {
 	log       *slog.Logger
 }
 
-// feed gives the events of the log. Each belongs to the receiver.
+// feed gives the events of the log. Each is valid until the next is asked for.
 type feed interface {
 	next(ctx context.Context) ([]byte, error)
 	close()

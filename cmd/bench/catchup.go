@@ -42,7 +42,7 @@ func (b *bench) catchUps(ctx context.Context, r *result) error {
 
 // subscribe copies the publisher's table, and leaves the subscription disabled. Its slot keeps the changes.
 func (b *bench) subscribe(ctx context.Context) error {
-	if err := execPostgres(ctx, b.publisher, database, endTable, "CREATE PUBLICATION orders FOR TABLE orders, ending"); err != nil {
+	if err := execPostgres(ctx, b.publisher, database, "CREATE PUBLICATION orders FOR TABLE orders, ending"); err != nil {
 		return err
 	}
 	if err := execPostgres(ctx, b.target, "postgres", "CREATE DATABASE "+subscriber); err != nil {

@@ -120,8 +120,10 @@ func (b *bench) load(ctx context.Context) error {
 		return err
 	}
 	return onPostgres(ctx, b.publisher, database, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, postgresTable); err != nil {
-			return err
+		for _, table := range []string{postgresTable, endTable} {
+			if _, err := conn.Exec(ctx, table); err != nil {
+				return err
+			}
 		}
 		text := lines(b.Rows)
 		_, err := conn.PgConn().CopyFrom(ctx, text, "COPY orders FROM STDIN")
