@@ -27,6 +27,7 @@ func TestAZombieChangesNothing(t *testing.T) {
 			w.opts.Lanes = lanes
 			w.start()
 			w.applied()
+			eventually(t, "the ledger has the lanes of the new one", func() bool { return w.text("SELECT count(*)::text FROM crossfade.ledger") == fmt.Sprint(lanes) })
 			w.applier.Pause()
 			w.log.add(t, upd(items, item(1, 2, "y")), upd(items, item(2, 2, "y")), upd(items, item(3, 2, "y")), upd(items, item(4, 2, "y")))
 			zombie.applier.Resume()

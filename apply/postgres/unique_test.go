@@ -41,6 +41,8 @@ func TestUniqueValuesAndKeysThatMoveBetweenRows(t *testing.T) {
 				w.start()
 			}
 			for _, tx := range [][]change.Change{
+				{setB(users, 1, "-"), upd(users, item(2, 9, "a")), setB(users, 3, "b")}, // whatever is put into one statement, this order is the only one
+				{setB(users, 3, "c"), upd(users, item(2, 9, "b")), setB(users, 1, "a")},
 				{setB(users, 1, "-"), setB(users, 2, "a"), setB(users, 1, "b")},                                                    // a swap
 				{setB(users, 1, "-"), setB(users, 2, "b"), setB(users, 1, "a")},                                                    // and back
 				{setB(users, 3, "x"), setB(users, 4, "c"), setB(users, 5, "d"), setB(users, 6, "e")},                               // a chain
@@ -81,7 +83,9 @@ func TestOlderChangesPassOverANewerChunk(t *testing.T) {
 	w := newWorld(t, 15, userDDL, apply.TableSetup{Source: "shop.users", Target: users, Unique: true, UniqueSQL: []string{userUnique}})
 	w.start()
 	w.log.chunk(t, users, item(1, 2, "b"), item(2, 1, "a"), item(5, 5, "moved"))
-	w.log.add(t, ins(users, item(1, 1, "a")), ins(users, item(4, 5, "moved")))                                                                     // 1 and 2 both have a
+	w.applied()
+	w.log.add(t, ins(users, item(1, 1, "a")), ins(users, item(4, 5, "moved"))) // 1 and 2 both have a
+	w.applied()
 	w.log.add(t, upd(users, item(1, 2, "b")), ins(users, item(2, 1, "a")), rekey(users, key(4), item(5, 5, "moved")), ins(users, item(3, 3, "c"))) // 3 is in no chunk
 	w.log.control(t, change.ControlMessage{Type: change.Strict, Table: "shop.users"})
 	w.log.add(t, setB(users, 1, "-"), setB(users, 2, "b"), setB(users, 1, "a"))
