@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/crossfade-io/crossfade/internal/change"
@@ -27,7 +28,8 @@ type answer struct {
 	err error
 }
 
-var errTailEnded = errors.New("the tail ended before the message could be published")
+// ErrEnded is returned to whoever waits for a publisher that has ended. Its successor may be asked.
+var ErrEnded = errors.New("the reading of the source's log has ended")
 
 func (b *boundary) enter() {
 	b.mu.Lock()
@@ -70,8 +72,8 @@ func (p *Publisher) AtBoundary(ctx context.Context, m change.ControlMessage, sti
 	select {
 	case a := <-r.done:
 		return a.seq, a.ok, a.err
-	case <-p.life.Done():
-		return 0, false, context.Cause(p.life)
+	case <-p.ended:
+		return 0, false, fmt.Errorf("publish a message between two transactions: %w", ErrEnded)
 	case <-ctx.Done():
 		return 0, false, context.Cause(ctx)
 	}

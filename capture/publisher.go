@@ -63,14 +63,12 @@ type Publisher struct {
 	rows      atomic.Int64
 	committed atomic.Int64
 
-	life context.Context // ends with Run: nothing is published any more
-	end  context.CancelCauseFunc
+	ended chan struct{} // closed when Run ends: nothing is published any more
 }
 
 // NewPublisher returns a publisher that goes on at start.
 func NewPublisher(cfg Config, source Source, log Log, newMapper func() Mapper, start Start) *Publisher {
-	p := &Publisher{cfg: cfg, source: source, log: log, newMap: newMapper, stored: map[uint64]bool{}}
-	p.life, p.end = context.WithCancelCause(context.Background())
+	p := &Publisher{cfg: cfg, source: source, log: log, newMap: newMapper, stored: map[uint64]bool{}, ended: make(chan struct{})}
 	at := Published{Position: start.Position, Seq: start.Seq, Time: start.Time}
 	if !start.Inside {
 		at.Flags = change.TxEnd
@@ -99,7 +97,7 @@ func (p *Publisher) CaughtUp() bool {
 // Run tails the source until ctx ends or something stops it. After an error a new publisher starts from what [Recover] finds in the stream: only the
 // stream knows which of the last frames arrived.
 func (p *Publisher) Run(ctx context.Context) error {
-	defer p.end(errTailEnded)
+	defer close(p.ended)
 	from := p.Published().Position
 	tail, err := p.source.Tail(ctx, from, p.cfg.Tables)
 	if err != nil {

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"sync"
 )
 
 // Repair reads rows of a copied table again. The table is not strict from the frame that names them until it has taken the steps to strictness
@@ -18,8 +19,16 @@ func (s *Snapshot) Repair(ctx context.Context, source string, rows []Recopy) (ui
 			return 0, fmt.Errorf("%s is still being copied; wait until it is strict", source)
 		}
 		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+		var watch sync.WaitGroup
+		defer watch.Wait()
 		defer cancel(nil)
-		defer context.AfterFunc(s.pub.life, func() { cancel(context.Cause(s.pub.life)) })()
+		watch.Go(func() {
+			select {
+			case <-s.pub.ended:
+				cancel(ErrEnded)
+			case <-ctx.Done():
+			}
+		})
 		if _, err := s.recopy(ctx, c, rows); err != nil {
 			return 0, err
 		}

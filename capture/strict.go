@@ -100,6 +100,11 @@ func (p *Publisher) WaitCovered(ctx context.Context, position string) error {
 		if covered {
 			return nil
 		}
+		select {
+		case <-p.ended:
+			return fmt.Errorf("wait for a place in the source's log: %w", ErrEnded)
+		default:
+		}
 		if time.Now().After(beat) {
 			if err := p.source.Heartbeat(ctx); err != nil {
 				return fmt.Errorf("commit a heartbeat on the source: %w", err)

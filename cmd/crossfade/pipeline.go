@@ -36,9 +36,13 @@ func (m *migration) runCapture(ctx context.Context) error {
 		m.links.up("source")
 		m.log.Info("capture goes on", "position", start.Position, "frame", start.Seq)
 		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return publisher.Run(ctx) })
+		var ended error
+		g.Go(func() error { ended = publisher.Run(ctx); return ended })
 		g.Go(func() error { return snapshot.Run(ctx) })
-		return g.Wait()
+		if err = g.Wait(); errors.Is(err, capture.ErrEnded) {
+			return ended // which the snapshot has noticed first
+		}
+		return err
 	})
 }
 

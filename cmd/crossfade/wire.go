@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/verify"
@@ -75,11 +77,25 @@ func (s streamView) Published() (string, uint64) {
 }
 
 func (s streamView) WaitCovered(ctx context.Context, position string) error {
-	p := s.m.progress.publisher.Load()
-	if p == nil {
-		return fmt.Errorf("capture does not run")
+	for {
+		p := s.m.progress.publisher.Load()
+		if p != nil {
+			if err := p.WaitCovered(ctx, position); !errors.Is(err, capture.ErrEnded) {
+				return err
+			}
+		}
+		// A lost connection gives a publisher a successor, which goes on where it was.
+		for s.m.progress.publisher.Load() == p {
+			if err := s.m.failure(); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
 	}
-	return p.WaitCovered(ctx, position)
 }
 
 func (s streamView) WaitApplied(ctx context.Context, seq uint64) error {
