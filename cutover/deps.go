@@ -236,6 +236,7 @@ type Verification struct {
 	Tables      []TableResult `json:"tables"`
 	Touched     int           `json:"touched"` // keys compared
 	Differences []Difference  `json:"differences,omitempty"`
+	Lossy       []Lossy       `json:"lossy,omitempty"`
 }
 
 // TableResult is one table of the report.

@@ -28,8 +28,6 @@ type Config struct {
 	Switch         []Switch
 	// SourceURL and TargetURL are told to switch steps; without password.
 	SourceURL, TargetURL string
-	// Lossy goes into the report.
-	Lossy []Lossy
 	// Notify is called at every step; it must not block.
 	Notify func(Status)
 	// Failpoint is called before and after every statement, journal write and outside effect, with act:before or act:after. For tests; see

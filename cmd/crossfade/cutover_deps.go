@@ -106,7 +106,7 @@ func (c comparison) Touched(ctx context.Context) (cutover.Verification, error) {
 		return cutover.Verification{}, err
 	}
 	s := c.m.verifier.State()
-	out := cutover.Verification{Touched: n}
+	out := cutover.Verification{Touched: n, Lossy: lossyOf(c.m.plan, s.Tables)}
 	differ := map[string]int{}
 	for _, d := range s.Differences {
 		differ[d.Table]++

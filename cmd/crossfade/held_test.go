@@ -58,7 +58,7 @@ func TestARefusedRowHoldsItsTableUntilThePolicyIsMended(t *testing.T) {
 		t.Errorf("resume without a remedy let the row pass\n%s%s", out, errs)
 	}
 	r.kill()
-	r.configure(r.my.URL(), r.pg.URL(), "transform: {types: [{match: \"mysql:datetime\", zero_date: \"1970-01-01\"}]}")
+	r.configure(r.my.URL(), r.pg.URL(), "transform: {types: [{match: \"mysql:datetime\", zero_date: \"1970-01-01\"}]}\ncutover:\n  switch:\n"+r.switchStep())
 	r.start()
 	r.until("serving", time.Minute, func(s control.Status) bool { return s.State != "pending" && len(s.Held) > 0 })
 	r.must("resume", "--table", r.my.Name+".event")
@@ -67,6 +67,10 @@ func TestARefusedRowHoldsItsTableUntilThePolicyIsMended(t *testing.T) {
 	r.equal("event", "SELECT id, IF(at = 0, '1970-01-01 00:00:00', at), what FROM event ORDER BY id", "SELECT id, at, what FROM event ORDER BY id")
 	if out := r.must("verify"); !strings.Contains(out, " 0 differences") {
 		t.Errorf("verify printed %s", out)
+	}
+	r.must("cutover")
+	if l := r.report().Lossy; len(l) != 1 || l[0].Column != "at" || l[0].Rows != 2 {
+		t.Errorf("the report says of altered values: %+v", l)
 	}
 }
 

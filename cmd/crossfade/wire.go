@@ -110,7 +110,6 @@ func newMachine(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, 
 	var verifier cutover.Verifier
 	if m != nil {
 		stream, verifier, cc.Logger, cc.Notify = forward{m}, comparison{m}, m.log, m.cutoverStep
-		cc.Lossy = lossyOf(m.plan)
 	}
 	return cutover.New(cc, g.source, g.target, stream, verifier)
 }

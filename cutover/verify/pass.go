@@ -206,6 +206,12 @@ func (p *pass) chunk(ctx context.Context, after, upTo change.Row) error {
 	v.set(func(st *State) { st.RowsVerified += equal })
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for i, n := range m.Altered() {
+		if i == len(p.state.Altered) {
+			p.state.Altered = append(p.state.Altered, 0)
+		}
+		p.state.Altered[i] += n
+	}
 	p.state.Rows += equal
 	p.state.SourceRows += inSource
 	p.state.TargetRows += inTarget

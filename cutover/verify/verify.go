@@ -46,6 +46,8 @@ type Mapper interface {
 	// TargetKey and SourceKey take and give the key columns in key order.
 	TargetKey(source change.Row) (change.Row, error)
 	SourceKey(target change.Row) (change.Row, error)
+	// Altered is how many values Row has altered so far, by the lossy rules of the mapping.
+	Altered() []uint64
 }
 
 // Table is one table of the migration.
@@ -105,6 +107,8 @@ type TableState struct {
 	Digest     string `json:"digest"` // sum modulo 2^128 of the canonical row hashes of the source
 	Position   string `json:"position,omitempty"`
 	Unverified bool   `json:"unverified,omitempty"` // must be compared in full again
+	// Altered is how many values of the last full pass the lossy rules of the mapping altered, by rule.
+	Altered []uint64 `json:"altered,omitempty"`
 	// Base is the rows of the target less the net of the ledger, counted as the last full pass began; see kept.go. Nil: not counted.
 	Base *int64 `json:"base,omitempty"`
 }

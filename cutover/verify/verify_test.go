@@ -67,6 +67,7 @@ type same struct{}
 
 func (same) Row(r change.Row) (change.Row, bool, error) { return r, true, nil }
 func (same) TargetKey(k change.Row) (change.Row, error) { return k, nil }
+func (same) Altered() []uint64                          { return nil }
 func (same) SourceKey(k change.Row) (change.Row, error) { return k, nil }
 
 // world is a source, a target, and a stream between them of which the test is the writer.
