@@ -248,6 +248,7 @@ func invisible(t *testing.T, d *testdb.MySQLDB, s *Source) (proof string, wait f
 	if err != nil {
 		t.Fatal(err)
 	}
+	proof = now(t, s)
 	done := make(chan error, 1)
 	go func() {
 		_, err := d.DB.Exec("INSERT INTO r VALUES (1)")
@@ -265,7 +266,6 @@ func invisible(t *testing.T, d *testdb.MySQLDB, s *Source) (proof string, wait f
 		t.Fatalf("%d rows are visible, %v: the test shows nothing", n, err)
 	}
 	if s.gtid {
-		proof = now(t, s)
 		p, err := parsePosition(proof)
 		if err != nil {
 			t.Fatal(err)
@@ -317,7 +317,7 @@ func TestAPositionCoversWhatIsBeingCommitted(t *testing.T) {
 	if p := <-position; !strings.Contains(p, id+":7") {
 		t.Errorf("the position %s lacks the transaction", p)
 	}
-	// Another one that is begun later is not waited for.
+	// One that was rolled back is no part of it.
 	if _, err := conn.ExecContext(t.Context(), "SET gtid_next = '"+id+":8'; BEGIN; INSERT INTO r VALUES (2); ROLLBACK; SET gtid_next = 'AUTOMATIC'"); err != nil {
 		t.Fatal(err)
 	}

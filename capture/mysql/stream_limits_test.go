@@ -43,16 +43,7 @@ func TestRowsAreDecodedWithTheVersionAtTheirPlace(t *testing.T) {
 					t.Errorf("it stands at %s, the table was altered at %s", at, before)
 				}
 			}
-			last, _, err := c.log.Last(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.model.wait(last.Seq)
-			var rows []string
-			for _, r := range c.model.table(d.Name + ".a").rows {
-				rows = append(rows, write(r))
-			}
-			slices.Sort(rows)
+			rows := readModel(c, d.Name+".a")
 			if want := []string{"int 1 | int 12 | int 20", "int 2 | int 11 | int 21"}; !slices.Equal(rows, want) {
 				t.Errorf("the target has %q, should have %q", rows, want)
 			}
@@ -61,27 +52,51 @@ func TestRowsAreDecodedWithTheVersionAtTheirPlace(t *testing.T) {
 			}
 			// With names in the log a wrong version is found, should one ever be given.
 			wrong := startTail(t, c.source, c.from, tables(t, d))
-			_, err = follow(t, c.source, wrong, before)
+			_, err := follow(t, c.source, wrong, before)
 			mustStop(t, err, d.Name+".a", "the log calls it b", "start again")
 		})
 	}
 }
 
-// A copy begun before a table was changed stops too: a read is never taken for the version it is not.
+// A copy begun before a table was changed stops too. A chunk may still be read, by the names of its columns, and is right then.
 func TestACopyStopsAtATableThatWasChanged(t *testing.T) {
-	d := testdb.MySQL(t).Database(t)
-	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY, b int, c int); INSERT INTO a VALUES (1, 10, 20)")
-	c := newCapture(t, d)
-	d.Exec(t, "ALTER TABLE a MODIFY b int AFTER c")
-	var stop *capture.Stop
-	if err := c.start().ended(); !errors.As(err, &stop) || !strings.Contains(stop.Object, d.Name+".a") {
-		t.Errorf("it ended with %v", err)
-	}
-	for _, f := range c.model.seen() {
-		if len(f.rows) > 0 {
-			t.Errorf("frame %d has %q", f.seq, f.rows)
+	for _, c := range []struct{ change, copied string }{
+		{"MODIFY b int AFTER c", "int 1 | int 10 | int 20"},
+		{"CHANGE b x int, CHANGE c b int", ""},
+		{"MODIFY b bigint", ""},
+	} {
+		d := testdb.MySQL(t).Database(t)
+		d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY, b int, c int); INSERT INTO a VALUES (1, 10, 20)")
+		p := newCapture(t, d)
+		d.Exec(t, "ALTER TABLE a "+c.change)
+		var stop *capture.Stop
+		if err := p.start().ended(); !errors.As(err, &stop) || !strings.Contains(stop.Object, d.Name+".a") {
+			t.Errorf("%s: it ended with %v", c.change, err)
+		}
+		p.recover()
+		for _, r := range readModel(p, d.Name+".a") {
+			if r != c.copied {
+				t.Errorf("%s: copied was %s", c.change, r)
+			}
 		}
 	}
+}
+
+// readModel returns the rows that have reached the model, once it has applied all of the stream.
+func readModel(c *captured, table string) (rows []string) {
+	c.t.Helper()
+	if last, any, err := c.log.Last(c.t.Context()); err != nil {
+		c.t.Fatal(err)
+	} else if any {
+		c.model.wait(last.Seq)
+	}
+	c.model.mu.Lock()
+	defer c.model.mu.Unlock()
+	for _, r := range c.model.table(table).rows {
+		rows = append(rows, write(r))
+	}
+	slices.Sort(rows)
+	return rows
 }
 
 // S9: a row larger than a frame goes in parts, from the copy and from the log; one larger than stream.max_row stops, by its name, and after the limit is
@@ -157,13 +172,13 @@ func (c counting) Append(_ context.Context, frame []byte) (uint64, error) {
 }
 func (counting) InFlight() int { return 0 }
 
-// S9: a transaction of a million rows is captured in bounded memory, in pieces and in order; compressed it is one event of the log that unfolds to 130 MB.
+// S9: a transaction of a million rows is captured in bounded memory, in pieces and in order; compressed it is one event of the log that unfolds to 70 MB.
 func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 	d := scratch.get(t).Database(t)
 	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY, pad varchar(300))")
 	c := newCapture(t, d)
 	c.copied.Parallel = 0
-	const rows, each = 1_000_000, 120
+	const rows, each = 1_000_000, 60
 	inOneSession(t, d, "SET SESSION cte_max_recursion_depth = 10000000, binlog_transaction_compression = ON",
 		fmt.Sprintf("INSERT INTO a WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < %d) SELECT n, REPEAT('x', %d) FROM s", rows, each))
 	var frames, size int
@@ -178,7 +193,7 @@ func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 			return true
 		}}
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(20)) // garbage is not what is measured
+	defer debug.SetGCPercent(debug.SetGCPercent(50)) // garbage is not what is measured
 	until := now(t, c.source)
 	stop := heapWatch()
 	l := c.start()
@@ -188,7 +203,7 @@ func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 	most := stop()
 	l.stop()
 	t.Logf("%d MB in %d frames need %d MB of memory", size>>20, frames, most>>20)
-	if most > 32<<20 {
+	if most > 24<<20 {
 		t.Errorf("%d MB of memory for a transaction of %d MB", most>>20, size>>20)
 	}
 	if next != rows+1 || size < rows*each || frames < size/(2*capture.FrameSize) {
@@ -208,7 +223,7 @@ func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 	most = stop()
 	l.stop()
 	t.Logf("the copy: %d MB in %d frames need %d MB of memory", size>>20, frames, most>>20)
-	if most > 32<<20 {
+	if most > 24<<20 {
 		t.Errorf("%d MB of memory for the copy of %d MB", most>>20, size>>20)
 	}
 	if copied.Load() != rows || size < rows*each {
