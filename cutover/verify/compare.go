@@ -306,6 +306,18 @@ func (v *Verifier) forget(table string, key []byte) {
 	v.mu.Unlock()
 }
 
+// known lists the keys of a table's differences.
+func (v *Verifier) known(table string) (keys [][]byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, d := range v.diffs {
+		if d.Table == table {
+			keys = append(keys, d.key)
+		}
+	}
+	return keys
+}
+
 // measured keeps the rate of the last comparisons, for the prediction of the pause.
 func (v *Verifier) measured(keys int, took time.Duration) {
 	if took <= 0 {

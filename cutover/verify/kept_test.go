@@ -127,6 +127,10 @@ func TestARowWrittenPastTheGateIsCountedBeforeTheFence(t *testing.T) {
 			if k := w.kept(); k.Source != 200 || k.Target != d {
 				t.Errorf("after the full pass kept %+v", k)
 			}
+			w.exec("DELETE FROM dst.item WHERE id = 7777; INSERT INTO dst.item SELECT * FROM src.item WHERE id = 77 ON CONFLICT DO NOTHING")
+			if r := w.full(); len(r.Differences) != 0 || !w.v.State().Clean {
+				t.Errorf("mended, and the next full pass finds %+v", r.Differences)
+			}
 		})
 	}
 }

@@ -320,6 +320,8 @@ func (p *pass) extras(ctx context.Context) error {
 // settle compares the suspects of the pass by key. Those that changed meanwhile stay touched, and the rounds go on with them.
 func (p *pass) settle(ctx context.Context) error {
 	const batch = 2000
+	// A known difference may be on neither side by now, and then no range has it.
+	p.suspects = append(p.suspects, p.v.known(p.t.Source.String())...)
 	for i := 0; i < len(p.suspects); i += batch {
 		keys := p.suspects[i:min(i+batch, len(p.suspects))]
 		out, err := p.v.compareKeys(ctx, p.t, keys)
