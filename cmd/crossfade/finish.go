@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/transform"
@@ -100,9 +101,26 @@ func (m *migration) finishSchema(ctx context.Context) error {
 func (m *migration) execTarget(ctx context.Context, s transform.Statement) error {
 	m.log.Info("target schema", "table", s.Table, "object", s.Object, "kind", string(s.Kind))
 	if _, err := m.pool.Exec(ctx, s.SQL); err != nil {
-		return fmt.Errorf("%s %s of %s on the target: %w; statement: %s", s.Kind, s.Object, s.Table, err, s.SQL)
+		err = fmt.Errorf("%s %s of %s on the target: %w; statement: %s", s.Kind, s.Object, s.Table, err, s.SQL)
+		if refusedBySQL(err) {
+			return &permanent{err}
+		}
+		return err
 	}
 	return nil
+}
+
+// refusedBySQL reports whether the server has understood a statement and will refuse it again: not for want of a connection, a lock, room or a primary.
+func refusedBySQL(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || len(pg.Code) != 5 {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "08", "25", "40", "53", "55", "57", "58":
+		return false
+	}
+	return true
 }
 
 // firstVerification compares everything once after the tables are strict, unless an earlier start has done it.

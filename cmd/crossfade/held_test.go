@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -106,4 +107,27 @@ func TestAHeldTableIsShownRefusesTheCutoverAndIsReplayed(t *testing.T) {
 	r.until("replayed", time.Minute, func(s control.Status) bool { return len(s.Held) == 0 })
 	r.caughtUp("users")
 	r.equal("users", "SELECT id, name FROM users ORDER BY id", "SELECT id, name FROM users ORDER BY id")
+}
+
+func TestAnIndexThatCannotBeBuiltStopsWithTheStatementAndIsTriedAgain(t *testing.T) {
+	r := smallRig(t, testdb.MySQL(t), "")
+	r.my.Exec(t, "CREATE TABLE long_text (id INT PRIMARY KEY, v VARCHAR(3000) CHARACTER SET latin1, KEY v (v))")
+	var b strings.Builder // what does not compress does not fit into a page of PostgreSQL's index
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for b.Len() < 3000 {
+		b.WriteByte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"[rnd.IntN(64)])
+	}
+	r.my.Exec(t, "INSERT INTO long_text VALUES (1, ?), (2, 'short')", b.String())
+	r.start()
+	s := r.until("stopped", time.Minute, func(s control.Status) bool { return s.State == "failed" })
+	says(t, "status", *s.Error, "index", "long_text_v", "CREATE INDEX", "maximum")
+	r.my.Exec(t, "DELETE FROM long_text WHERE id = 1")
+	r.until("deleted", time.Minute, func(s control.Status) bool { return s.Tables[0].Deleted == 1 })
+	r.must("resume")
+	r.until("ready", time.Minute, func(s control.Status) bool { return phaseOf(s) == "ready" && s.Error == nil })
+	var built bool
+	r.pg.Get(t, "SELECT to_regclass('long_text_v') IS NOT NULL", &built)
+	if !built {
+		t.Error("ready without the index")
+	}
 }

@@ -36,7 +36,11 @@ func screen(s control.Status, colour bool) string {
 		b.WriteString(paint("31", "! "+*s.Error) + "\n")
 	}
 	for _, l := range s.Links {
-		fmt.Fprintf(&b, "%s\n", paint("33", fmt.Sprintf("! no connection to the %s since %s: %s", l.To, l.Since.Format(time.TimeOnly), l.Error)))
+		what := "no connection to the " + l.To
+		if l.To == "finish" {
+			what = "indexes, constraints and the first verification are held up"
+		}
+		fmt.Fprintf(&b, "%s\n", paint("33", fmt.Sprintf("! %s since %s: %s", what, l.Since.Format(time.TimeOnly), l.Error)))
 	}
 	sn := s.Snapshot
 	if sn.TablesDone < sn.TablesTotal || phaseOf(s) == "snapshot" {

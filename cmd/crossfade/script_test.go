@@ -44,7 +44,7 @@ func TestTheVerbsKeepTheirContract(t *testing.T) {
 				return nil
 			}
 			st := env.T().(testing.TB)
-			my, pg := testdb.MySQL(st).Database(st), testdb.Postgres(st, 15).Database(st)
+			my, pg := testdb.NewMySQL(st).Database(st), testdb.Postgres(st, 15).Database(st) // what is left behind there is counted
 			my.Exec(st, "SET GLOBAL innodb_flush_log_at_trx_commit = 1, GLOBAL sync_binlog = 1")
 			env.Setenv("SOURCE", my.URL())
 			env.Setenv("TARGET", pg.URL())

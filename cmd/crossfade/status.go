@@ -31,6 +31,9 @@ func newStatus(g *global) *cobra.Command {
 				}
 				return s, err
 			}
+			if watch && g.json {
+				return &usageError{errors.New("--watch draws for people; ask again and again for --json")}
+			}
 			if watch {
 				return watchStatus(cmd.Context(), g.out, ask)
 			}
@@ -48,7 +51,7 @@ func newStatus(g *global) *cobra.Command {
 	return c
 }
 
-// watchStatus redraws until ctx ends or the migration is over.
+// watchStatus redraws until ctx ends.
 func watchStatus(ctx context.Context, out io.Writer, ask func(context.Context) (control.Status, error)) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -122,10 +122,10 @@ type Verifier struct {
 	store  Store
 	tables map[string]*Table // by source name
 	names  []string
+	saves  sync.Mutex // of the checkpoint, one at a time
 
 	touched *touched
 	running turn // one pass or round at a time
-	saves   sync.Mutex
 	quiet   atomic.Bool
 
 	mu        sync.Mutex

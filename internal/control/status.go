@@ -90,7 +90,7 @@ type HeldTable struct {
 
 // LinkStatus is a connection that is down at the moment and is being retried.
 type LinkStatus struct {
-	To    string    `json:"to"` // source, target, stream
+	To    string    `json:"to"` // source, target, stream; finish: what is done once everything is copied
 	Error string    `json:"error"`
 	Since time.Time `json:"since"`
 }
