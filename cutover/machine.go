@@ -175,6 +175,9 @@ func (m *Machine) Cutover(ctx context.Context) (Report, error) {
 	if errors.Is(err, ErrCrash) {
 		return Report{}, err
 	}
+	if refused := (*NoGo)(nil); errors.As(err, &refused) {
+		return m.noGo(GoNoGo{Reasons: refused.Reasons}), err
+	}
 	return m.reportOf(ctx, r.epoch), err
 }
 

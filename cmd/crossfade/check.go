@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/spf13/cobra"
 
+	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/internal/catalog"
 	"github.com/crossfade-io/crossfade/internal/control"
 	"github.com/crossfade-io/crossfade/transform"
@@ -43,6 +46,13 @@ func newCheck(g *global) *cobra.Command {
 		}})
 }
 
+func errorCount(bad []catalog.Finding) string {
+	if len(bad) == 1 {
+		return "the check found an error"
+	}
+	return fmt.Sprintf("the check found %d errors", len(bad))
+}
+
 func printFindings(g *global, findings []catalog.Finding) error {
 	bad := errorsIn(findings)
 	if g.json {
@@ -61,49 +71,67 @@ func printFindings(g *global, findings []catalog.Finding) error {
 		return err
 	}
 	if len(bad) > 0 {
-		return control.Fail(control.ExitRefused, fmt.Errorf("%d errors", len(bad)), "")
+		return control.Fail(control.ExitRefused, errors.New(errorCount(bad)), "")
 	}
 	_, err := fmt.Fprintln(g.out, "ready to run")
 	return err
 }
 
 // check opens both ends and looks at them. What cannot be reached is a finding like others.
-func (m *migration) check(ctx context.Context) ([]catalog.Finding, error) {
-	var out []catalog.Finding
-	find := func(code, object string, err error, remedy string) {
-		out = append(out, catalog.Finding{Severity: "error", Code: code, Object: object, Reason: err.Error(), Remedy: remedy})
-	}
+func (m *migration) check(ctx context.Context) (out []catalog.Finding, err error) {
 	if err := m.readMapping(ctx); err != nil {
-		var u *usageError
 		var mistakes transform.Mistakes
 		switch {
-		case errors.As(err, &u):
+		case isUsage(err):
 			return nil, err
 		case errors.As(err, &mistakes):
 			out = append(out, mistakes...)
 		default:
-			find("source", m.cfg.Source.URL.Redacted(), err, "mend source.url, or the server")
+			out = append(out, finding("source", m.cfg.Source.URL, err, "mend source.url, or the server"))
 		}
 	}
-	var err error
-	if m.pool, err = openTarget(ctx, m.cfg.Target.URL); err != nil {
-		find("target", m.cfg.Target.URL.Redacted(), err, "mend target.url, or the server")
-	} else if m.target, err = openApplyTarget(ctx, m.cfg, m.log); err != nil {
+	if err := m.openTarget(ctx); isUsage(err) {
 		return nil, err
+	} else if err != nil {
+		return append(out, finding("target", m.cfg.Target.URL, err, "mend target.url, or the server")), nil
 	}
-	if m.source == nil || m.pool == nil || m.plan == nil {
+	if m.source == nil {
 		return out, nil
 	}
 	more, err := m.findings(ctx)
 	return append(out, more...), err
 }
 
-// findings looks at both open ends and at the mapping.
+func isUsage(err error) bool {
+	var u *usageError
+	return errors.As(err, &u)
+}
+
+// finding makes an error of one end a finding. The error may bring a remedy of its own.
+func finding(code string, object configs.URL, err error, remedy string) catalog.Finding {
+	f := catalog.Finding{Severity: catalog.Error, Code: code, Object: object.Redacted(), Reason: err.Error(), Remedy: remedy}
+	var e *control.Error
+	if errors.As(err, &e) && e.Remedy != "" {
+		f.Reason, f.Remedy = e.Message, e.Remedy
+	}
+	return f
+}
+
+// findings looks at both open ends and at the mapping, as far as there is one.
 func (m *migration) findings(ctx context.Context) ([]catalog.Finding, error) {
-	var out []catalog.Finding
-	var err error // m.source.Check
+	out, err := m.source.Check(ctx, m.tables)
 	if err != nil {
 		return nil, fmt.Errorf("check the source: %w", err)
+	}
+	if m.cfg.Source.ProbeURL.IsZero() {
+		denied, err := m.checkProbe(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("check the source: %w", err)
+		}
+		out = append(out, denied...)
+	}
+	if m.plan == nil {
+		return out, nil
 	}
 	out = append(out, m.plan.Findings()...)
 	target, err := m.checkTarget(ctx)
@@ -111,4 +139,26 @@ func (m *migration) findings(ctx context.Context) ([]catalog.Finding, error) {
 		return nil, fmt.Errorf("check the target: %w", err)
 	}
 	return append(out, target...), nil
+}
+
+// checkProbe proves that our own user may try the write that the fence must refuse: without the privilege it would be refused anyway, and prove nothing.
+func (m *migration) checkProbe(ctx context.Context) (out []catalog.Finding, err error) {
+	denied := map[string]bool{}
+	for _, t := range m.tables {
+		if denied[t.Schema] {
+			continue
+		}
+		name := "`" + strings.ReplaceAll(t.Schema, "`", "``") + "`.`" + strings.ReplaceAll(t.Name, "`", "``") + "`"
+		_, err := m.source.DB().ExecContext(ctx, "EXPLAIN INSERT INTO "+name+" () VALUES ()") // asks for the privilege, and writes nothing
+		const tableDenied = 1142
+		var refused *mysql.MySQLError
+		if errors.As(err, &refused) && refused.Number == tableDenied {
+			denied[t.Schema] = true
+			out = append(out, catalog.Finding{Severity: catalog.Error, Code: "probe", Object: t.String(), Reason: "without source.probe_url the fence is tried by a write of our own, which may not write: " + refused.Message,
+				Remedy: "set source.probe_url to a user of the application (better), or GRANT INSERT ON `" + t.Schema + "`.* to the user of source.url"})
+		} else if err != nil && refused == nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }

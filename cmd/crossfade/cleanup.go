@@ -15,7 +15,7 @@ import (
 
 func newCleanup(g *global) *cobra.Command {
 	var openOld bool
-	c := &cobra.Command{Use: "cleanup", Short: "Remove crossfade's stream, tables and triggers",
+	c := g.printing(&cobra.Command{Use: "cleanup", Short: "Remove crossfade's stream, tables and triggers",
 		Long: "Remove what the migration has made in both databases and on disk. The rows in the target stay.\n" +
 			"After a completed migration the old side stays closed, by triggers that need nothing of ours; --open-old removes those too. Safe to repeat.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -23,27 +23,58 @@ func newCleanup(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := control.NewClient(cfg.SocketPath()).Status(cmd.Context()); !errors.Is(err, control.ErrNotRunning) {
-				return control.Fail(control.ExitRefused, errors.New("the daemon is running"), "stop it first")
+			release, err := control.Lock(cfg.Dir())
+			if errors.Is(err, control.ErrLocked) {
+				return control.Fail(control.ExitRefused, err, "")
+			} else if err != nil {
+				return err
 			}
+			defer release()
 			m := newMigration(cfg, quiet)
 			defer m.close()
 			if err := m.cleanup(cmd.Context(), openOld); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(g.out, "cleaned up; the user can go when no other migration needs it:\n  source: DROP USER %s\n  target: DROP ROLE %s\n",
-				cfg.Source.URL.User(), pgx.Identifier{cfg.Target.URL.User()}.Sanitize())
+			left, err := m.dropUsers(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if g.json {
+				return g.print(left)
+			}
+			_, err = fmt.Fprintf(g.out, "cleaned up; when no other migration needs crossfade's users, they can go:\n  source: %s\n  target: %s\n", left.Source, left.Target)
 			return err
-		}}
+		}})
 	c.Flags().BoolVar(&openOld, "open-old", false, "let the old side take writes again")
 	return c
 }
 
-func (m *migration) cleanup(ctx context.Context, openOld bool) (err error) {
-	if err := m.readMapping(ctx); err != nil {
-		return err
+// usersLeft are the statements that drop crossfade's users: printed, not run.
+type usersLeft struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+}
+
+func (m *migration) dropUsers(ctx context.Context) (out usersLeft, err error) {
+	err = m.source.DB().QueryRowContext(ctx, "SELECT CONCAT('DROP USER ', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))").Scan(&out.Source)
+	if err != nil {
+		return out, fmt.Errorf("ask the source for our user: %w", err)
 	}
-	if m.pool, err = openTarget(ctx, m.cfg.Target.URL); err != nil {
+	var owner string
+	err = m.pool.QueryRow(ctx, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()").Scan(&owner)
+	if err != nil {
+		return out, fmt.Errorf("ask the target for its owner: %w", err)
+	}
+	role := pgx.Identifier{m.cfg.Target.URL.User()}.Sanitize()
+	// The role owns the tables that were moved, and they stay.
+	out.Target = fmt.Sprintf("REASSIGN OWNED BY %[1]s TO %[2]s; DROP OWNED BY %[1]s; DROP ROLE %[1]s", role, pgx.Identifier{owner}.Sanitize())
+	return out, nil
+}
+
+// cleanup removes everything of the migration but the rows. Each step may be the last that is done: the source is sealed before anything else goes, and while
+// the ledger stands on the target without its stream, run refuses to start.
+func (m *migration) cleanup(ctx context.Context, openOld bool) error {
+	if err := m.openDatabases(ctx); err != nil {
 		return err
 	}
 	gates, err := openGates(ctx, m.cfg, &m.ends)
@@ -51,29 +82,19 @@ func (m *migration) cleanup(ctx context.Context, openOld bool) (err error) {
 		return err
 	}
 	defer gates.close()
-	if err := gates.cleanup(ctx, m.cfg, openOld); err != nil {
+	if err := gates.settle(ctx, m.cfg, openOld); err != nil {
 		return err
 	}
-	name := databaseName(m.cfg.Name)
-	for _, table := range []string{"ledger", "tables", "counts", "held", "recopy", "touched"} {
-		if _, err := m.pool.Exec(ctx, fmt.Sprintf(`DO $$ BEGIN IF to_regclass('crossfade.%[1]s') IS NOT NULL THEN DELETE FROM crossfade.%[1]s WHERE migration = %[2]s; END IF; END $$`,
-			table, quoteLiteral(name))); err != nil {
-			return fmt.Errorf("remove the migration from crossfade.%s of the target: %w", table, err)
-		}
-	}
-	for _, table := range []string{"marker", "heartbeat"} {
-		var there int
-		if err := m.source.DB().QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'crossfade' AND table_name = ?", table).Scan(&there); err != nil {
-			return fmt.Errorf("look for crossfade.%s on the source: %w", table, err)
-		}
-		if there == 0 {
-			continue
-		}
-		if _, err := m.source.DB().ExecContext(ctx, "DELETE FROM crossfade."+table+" WHERE migration = ?", name); err != nil {
-			return fmt.Errorf("remove the migration from crossfade.%s of the source: %w", table, err)
-		}
-	}
 	if err := stream.Remove(ctx, streamConfig(m.cfg)); err != nil {
+		return err
+	}
+	if err := gates.remove(ctx); err != nil {
+		return err
+	}
+	if err := m.removeFromSource(ctx); err != nil {
+		return err
+	}
+	if err := m.removeFromTarget(ctx); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(m.cfg.Dir()); err != nil {
@@ -82,13 +103,65 @@ func (m *migration) cleanup(ctx context.Context, openOld bool) (err error) {
 	return nil
 }
 
-func quoteLiteral(s string) string {
-	out := "'"
-	for _, c := range s {
-		if c == '\'' {
-			out += "'"
+// removeFromSource removes what capture keeps there; tables go with the last migration, and the database with its last table.
+func (m *migration) removeFromSource(ctx context.Context) error {
+	db := m.source.DB()
+	count := func(query string, args ...any) (n int, err error) {
+		if err := db.QueryRowContext(ctx, query, args...).Scan(&n); err != nil {
+			return 0, fmt.Errorf("look into the database crossfade of the source: %w", err)
 		}
-		out += string(c)
+		return n, nil
 	}
-	return out + "'"
+	for _, table := range []string{"marker", "heartbeat"} {
+		there, err := count("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'crossfade' AND table_name = ?", table)
+		if err != nil {
+			return err
+		}
+		if there == 0 {
+			continue
+		}
+		if _, err := db.ExecContext(ctx, "DELETE FROM crossfade."+table+" WHERE migration = ?", databaseName(m.cfg.Name)); err != nil {
+			return fmt.Errorf("remove the migration from crossfade.%s of the source: %w", table, err)
+		}
+		if left, err := count("SELECT COUNT(*) FROM crossfade." + table); err != nil {
+			return err
+		} else if left > 0 {
+			continue
+		}
+		if _, err := db.ExecContext(ctx, "DROP TABLE crossfade."+table); err != nil {
+			return fmt.Errorf("drop crossfade.%s of the source: %w", table, err)
+		}
+	}
+	left, err := count("SELECT (SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'crossfade') + (SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = 'crossfade')")
+	if err != nil || left > 0 {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, "DROP DATABASE IF EXISTS crossfade"); err != nil {
+		return fmt.Errorf("drop the database crossfade of the source: %w", err)
+	}
+	return nil
+}
+
+// removeFromTarget removes what verification and the applier keep there, the ledger last.
+func (m *migration) removeFromTarget(ctx context.Context) error {
+	_, err := m.pool.Exec(ctx, fmt.Sprintf(`DO $$ BEGIN
+		IF to_regclass('crossfade.touched') IS NULL THEN RETURN; END IF;
+		DELETE FROM crossfade.touched WHERE migration = '%s';
+		IF NOT EXISTS (SELECT FROM crossfade.touched) THEN DROP TABLE crossfade.touched; END IF;
+	END $$`, databaseName(m.cfg.Name))) // a-z, 0-9 and _
+	if err != nil {
+		return fmt.Errorf("remove the migration from crossfade.touched of the target: %w", err)
+	}
+	if err := m.target.Remove(ctx); err != nil {
+		return err
+	}
+	// The schema goes with its last table, unless whoever made it for us would have to make it again.
+	_, err = m.pool.Exec(ctx, `DO $$ BEGIN
+		IF has_database_privilege(current_database(), 'CREATE') THEN DROP SCHEMA IF EXISTS crossfade; END IF;
+	EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN NULL;
+	END $$`)
+	if err != nil {
+		return fmt.Errorf("drop the schema crossfade of the target: %w", err)
+	}
+	return nil
 }

@@ -63,8 +63,9 @@ func mysqlLogin(u configs.URL) (*gate.Login, error) {
 	return &gate.Login{Addr: u.Address(), User: u.User(), Password: u.Password().Reveal(), TLS: tls}, nil
 }
 
-// cleanup takes the gates away, triggers before what they read. After a completed migration the source is sealed first, unless it is to be opened.
-func (g *gates) cleanup(ctx context.Context, cfg *configs.Config, openOld bool) error {
+// settle makes what stays of the source's gate when everything else of ours has gone: after a completed migration a seal, unless it is to be opened; else
+// nothing. Without a record of an attempt a seal stays as it is, for it is then an earlier cleanup's.
+func (g *gates) settle(ctx context.Context, cfg *configs.Config, openOld bool) error {
 	machine, err := newMachine(cfg, g, nil)
 	if err != nil {
 		return err
@@ -84,11 +85,17 @@ func (g *gates) cleanup(ctx context.Context, cfg *configs.Config, openOld bool) 
 		if err := g.source.Seal(ctx, ""); err != nil {
 			return fmt.Errorf("keep the old side closed: %w", err)
 		}
+	case verdict == "" && !openOld:
 	default:
 		if err := g.source.Unseal(ctx); err != nil {
 			return fmt.Errorf("open the old side: %w", err)
 		}
 	}
+	return nil
+}
+
+// remove takes the gates away, triggers before what they read.
+func (g *gates) remove(ctx context.Context) error {
 	if err := g.target.Remove(ctx); err != nil {
 		return err
 	}

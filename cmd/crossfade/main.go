@@ -94,7 +94,7 @@ func newRoot(out io.Writer) *cobra.Command {
 		newRun(g), newCheck(g), newSchema(g), newStatus(g), newWait(g), newVerify(g), newCutover(g), newRollback(g),
 		newPause(g), newResume(g), newReport(g), newCleanup(g), newVersion(g))
 	for _, verb := range []string{"plan", "finalize", "runbook", "alter", "switch-reads"} {
-		root.AddCommand(&cobra.Command{Use: verb, Hidden: true, DisableFlagParsing: true, RunE: func(*cobra.Command, []string) error {
+		root.AddCommand(&cobra.Command{Use: verb, Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs, RunE: func(*cobra.Command, []string) error {
 			return &usageError{fmt.Errorf("%s is not built yet in this version", verb)}
 		}})
 	}

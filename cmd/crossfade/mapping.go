@@ -28,7 +28,7 @@ func rules(cfg *configs.Config) (transform.Rules, error) {
 			}
 		}
 		for _, c := range t.Columns {
-			out.Columns = append(out.Columns, transform.ColumnRule{Source: c.Source, Target: c.Target, Value: c.Value, Drop: c.Drop, Mask: c.Mask})
+			out.Columns = append(out.Columns, transform.ColumnRule{Source: c.Source, Target: c.Target, Value: c.Value, As: c.As, Drop: c.Drop, Mask: c.Mask})
 		}
 		r.Tables = append(r.Tables, out)
 	}

@@ -34,14 +34,15 @@ type migration struct {
 	closeGates func()
 	cutovers   sync.Mutex             // one verb at a time
 	attempting atomic.Bool            // an attempt runs
-	decided    atomic.Bool            // the target serves
+	decided    happened               // the target serves
 	unfinished atomic.Pointer[string] // what is left to do after the decision
 
-	links    links
-	resumes  counterGate
-	trouble  trouble
-	progress progress
-	applying applying
+	links     links
+	resumes   counterGate
+	unsettled counterGate // an abort that has not come to its end
+	trouble   trouble
+	progress  progress
+	applying  applying
 }
 
 // ends are the two databases, the mapping between them, and the stream.
@@ -58,8 +59,9 @@ type ends struct {
 type progress struct {
 	publisher atomic.Pointer[capture.Publisher]
 	snapshot  atomic.Pointer[capture.Snapshot]
-	finished  atomic.Bool // the after phase is done
-	validated atomic.Bool // the first full verification has ended
+	level     atomic.Int64 // when the target was last seen level with the source, microseconds since 1970
+	finished  atomic.Bool  // the after phase is done
+	validated atomic.Bool  // the first full verification has ended
 	checking  atomic.Bool
 	meter     meter
 	room      meter

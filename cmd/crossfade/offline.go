@@ -4,23 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/verify"
 	"github.com/crossfade-io/crossfade/internal/control"
 )
 
 // What the databases alone say, while no daemon runs.
 
 func statusFromDatabases(ctx context.Context, cfg *configs.Config) (control.Status, error) {
-	s := control.Status{Name: cfg.Name, State: "pending", Version: versionText(), At: time.Now().UTC()}
+	s := pendingStatus(cfg)
 	text := "the daemon is not running; start it with `crossfade run`"
 	s.Error = &text
 	m := newMigration(cfg, quiet)
 	defer m.close()
 	if err := m.openDatabases(ctx); err != nil {
-		return s, err
+		return s, fmt.Errorf("the daemon is not running, and the databases cannot be asked: %w", err)
 	}
 	ledger, err := m.ledger(ctx)
 	if err != nil || len(ledger) == 0 {
@@ -28,41 +28,70 @@ func statusFromDatabases(ctx context.Context, cfg *configs.Config) (control.Stat
 	}
 	s.State = "running"
 	s.Stream.Applied = lowest(ledger).Seq
-	tables, err := m.target.Tables(ctx)
-	if err != nil {
+	if err := m.offlineTables(ctx, &s); err != nil {
 		return s, err
-	}
-	for _, t := range tables {
-		row := control.TableStatus{Source: t.Source, Target: t.Target, State: "copying", RowsCopied: t.RowsCopied}
-		s.Snapshot.TablesTotal++
-		s.Snapshot.RowsDone += t.RowsCopied
-		if t.Copied {
-			row.State = "copied"
-			s.Snapshot.TablesDone++
-		}
-		if t.Strict {
-			row.State = "strict"
-		}
-		s.Tables = append(s.Tables, row)
 	}
 	held, err := m.target.Held(ctx)
 	if err != nil {
 		return s, err
 	}
-	for _, h := range held {
-		s.Held = append(s.Held, control.HeldTable{Table: h.Source, FromSeq: h.From, Key: h.Key, Reason: h.Reason, Remedy: h.Remedy})
-	}
+	s.Held = heldStatus(held)
 	r, err := m.offlineReport(ctx, 0)
 	switch {
 	case errors.Is(err, cutover.ErrNothing):
 	case err != nil:
 		return s, err
 	case r.Verdict == cutover.VerdictCompleted:
-		s.State, s.Cutover.Epoch = "completed", r.Attempt
+		s.State, s.Cutover.Epoch, s.Error = "completed", r.Attempt, nil
 	default:
 		s.Cutover.Epoch = r.Attempt
 	}
 	return s, nil
+}
+
+// offlineTables fills in what the target knows of the snapshot, of what was applied, and of the verification.
+func (m *migration) offlineTables(ctx context.Context, s *control.Status) error {
+	tables, err := m.target.Tables(ctx)
+	if err != nil {
+		return err
+	}
+	counts, err := m.target.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	var verified verify.State
+	var begun bool
+	if err := m.pool.QueryRow(ctx, "SELECT to_regclass('crossfade.touched') IS NOT NULL").Scan(&begun); err != nil {
+		return fmt.Errorf("look for the state of the verification: %w", err)
+	}
+	if begun {
+		v := m.newVerifier(verify.NewPostgres(m.pool, databaseName(m.cfg.Name)))
+		if _, _, err := v.Restore(ctx); err != nil {
+			return err
+		}
+		verified = v.State()
+	}
+	s.Verify = verifyStatus(verified)
+	for _, t := range tables {
+		row := control.TableStatus{Source: t.Source, Target: t.Target, State: tableState(t.Copied, t.Strict), RowsCopied: t.RowsCopied, RowsVerified: verified.Tables[t.Source].Rows}
+		for _, c := range counts {
+			if c.Source == t.Source {
+				row.Inserted, row.Updated, row.Deleted = c.Inserted, c.Updated, c.Deleted
+			}
+		}
+		for _, d := range verified.Differences {
+			if d.Table == t.Source {
+				row.Differences++
+			}
+		}
+		s.Snapshot.TablesTotal++
+		s.Snapshot.RowsDone += t.RowsCopied
+		if t.Copied {
+			s.Snapshot.TablesDone++
+		}
+		s.Tables = append(s.Tables, row)
+	}
+	return nil
 }
 
 func reportFromDatabases(ctx context.Context, cfg *configs.Config, attempt int64, format string) ([]byte, error) {
@@ -79,15 +108,11 @@ func reportFromDatabases(ctx context.Context, cfg *configs.Config, attempt int64
 }
 
 // openDatabases opens the two ends and reads the mapping, without the stream.
-func (m *migration) openDatabases(ctx context.Context) (err error) {
+func (m *migration) openDatabases(ctx context.Context) error {
 	if err := m.readMapping(ctx); err != nil {
 		return err
 	}
-	if m.pool, err = openTarget(ctx, m.cfg.Target.URL); err != nil {
-		return err
-	}
-	m.target, err = openApplyTarget(ctx, m.cfg, m.log)
-	return err
+	return m.openTarget(ctx)
 }
 
 func (m *migration) offlineReport(ctx context.Context, attempt int64) (cutover.Report, error) {

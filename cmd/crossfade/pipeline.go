@@ -17,6 +17,9 @@ import (
 // runCapture reads the source into the stream, and copies what is not copied, until ctx ends.
 func (m *migration) runCapture(ctx context.Context) error {
 	return m.again(ctx, "source", func(ctx context.Context) error {
+		if err := m.settleStream(ctx); err != nil {
+			return err
+		}
 		start, err := m.start(ctx)
 		if err != nil {
 			return err
@@ -33,39 +36,39 @@ func (m *migration) runCapture(ctx context.Context) error {
 		m.links.up("source")
 		m.log.Info("capture goes on", "position", start.Position, "frame", start.Seq)
 		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return publisher.Run(ctx) })
+		var ended error
+		g.Go(func() error { ended = publisher.Run(ctx); return ended })
 		g.Go(func() error { return snapshot.Run(ctx) })
-		err = g.Wait()
-		if serr := m.settleStream(ctx); err == nil {
-			err = serr
+		if err = g.Wait(); errors.Is(err, capture.ErrEnded) {
+			return ended // which the snapshot has noticed first
 		}
 		return err
 	})
 }
 
-// settleStream waits until every frame that was queued is acknowledged or given up, so that the last frame of the stream is the last one published.
+// settleStream waits until every frame that an earlier try has queued is acknowledged, also for as long as the stream is full: only then the last frame of
+// the stream is the last one published, and nothing is published twice.
 func (m *migration) settleStream(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	for m.stream.InFlight() > 0 {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("frames are not acknowledged: %w", context.Cause(ctx))
-		case <-time.After(10 * time.Millisecond):
+	for {
+		acked := m.stream.Acked()
+		if m.stream.InFlight() == 0 {
+			return nil
+		}
+		if err := m.stream.Wait(ctx, acked+1); err != nil {
+			return err
 		}
 	}
-	return nil
 }
 
 // captureLedger is what capture asks of the target.
 type captureLedger struct{ m *migration }
 
-func (l captureLedger) Applied(context.Context) (uint64, error) {
+func (l captureLedger) Applied(_ context.Context, source string) (uint64, error) {
 	a := l.m.applying.now()
 	if a == nil {
 		return 0, nil
 	}
-	return a.Applied(), nil
+	return a.AppliedOf(source), nil
 }
 
 func (l captureLedger) Recopy(ctx context.Context, source string) ([]capture.Recopy, error) {
@@ -268,12 +271,16 @@ func (a *applying) running(ctx context.Context) error {
 
 // runPurge frees the stream of what nobody needs any more.
 func (m *migration) runPurge(ctx context.Context) error {
-	tick := time.NewTicker(2 * time.Second)
+	tick, look := time.NewTicker(2*time.Second), time.NewTicker(200*time.Millisecond)
 	defer tick.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			m.look()
+			continue
 		case <-tick.C:
 		}
 		a := m.applying.now()

@@ -50,7 +50,7 @@ func (m *migration) prepareFirst(ctx context.Context) (err error) {
 		return err
 	}
 	if bad := errorsIn(findings); len(bad) > 0 {
-		return control.Fail(control.ExitRefused, fmt.Errorf("the check found %d errors:\n%s", len(bad), findingsText(bad)), "mend them; `crossfade check` shows all findings")
+		return control.Fail(control.ExitRefused, fmt.Errorf("%s:\n%s", errorCount(bad), findingsText(bad)), "")
 	}
 	if ledger, err := m.ledger(ctx); err != nil {
 		return err

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +23,8 @@ func newReport(g *global) *cobra.Command {
 			if g.json {
 				format = "json"
 			}
-			if format != "md" && format != "json" {
-				return &usageError{errors.New("--format: md or json; html is not built yet")}
+			if !slices.Contains([]string{"md", "html", "json"}, format) || attempt < 0 {
+				return &usageError{errors.New("--format: md, html or json; --attempt: the number of an attempt")}
 			}
 			cfg, err := g.load()
 			if err != nil {
@@ -35,10 +38,10 @@ func newReport(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = g.out.Write(append(b, '\n'))
+			_, err = fmt.Fprintln(g.out, strings.TrimRight(string(b), "\n"))
 			return err
 		}})
 	c.Flags().Int64Var(&attempt, "attempt", 0, "the attempt's number; 0 is the newest")
-	c.Flags().StringVar(&format, "format", "md", "md or json")
+	c.Flags().StringVar(&format, "format", "md", "md, html or json")
 	return c
 }

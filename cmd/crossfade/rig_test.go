@@ -57,6 +57,7 @@ func newRig(t *testing.T, my *testdb.MySQLServer, pg *testdb.PostgresServer, mor
 	t.Helper()
 	rigs++
 	r := &rig{t: t, my: my.Database(t), pg: pg.Database(t), dir: t.TempDir(), name: fmt.Sprintf("m%d-%d", os.Getpid()%10000, rigs)}
+	r.my.Exec(t, "SET GLOBAL innodb_flush_log_at_trx_commit = 1, GLOBAL sync_binlog = 1") // the check wants a server that forgets nothing
 	r.config = filepath.Join(r.dir, "crossfade.yaml")
 	r.configure(r.my.URL(), r.pg.URL(), more)
 	t.Cleanup(func() {

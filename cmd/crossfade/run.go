@@ -40,29 +40,54 @@ func newRun(g *global) *cobra.Command {
 
 // run is the daemon, from the source to the cutover.
 func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
+	collectEarly()
+	release, err := control.Lock(cfg.Dir())
+	if err != nil {
+		return err
+	}
+	defer release()
 	m := newMigration(cfg, log)
 	defer m.close()
 
+	told := ctx // ends when we are told to stop
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	api := control.NewServer(pendingStatus(cfg))
+	g.Go(func() error { return api.Run(ctx, cfg.SocketPath(), cfg.API.Listen) })
+
 	// Both databases and the stream, and whether they belong together.
-	if err := m.open(ctx); err != nil {
-		return err
+	err = m.open(ctx)
+	if err == nil {
+		err = m.prepare(ctx)
 	}
-	if err := m.prepare(ctx); err != nil {
-		return err
+	if err != nil {
+		stop()
+		if failed := g.Wait(); failed != nil {
+			err = failed
+		}
+		if told.Err() != nil {
+			err = context.Canceled // whatever that was cut short has said of it
+		}
+		return ended(told, err, log)
 	}
 
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return control.NewServer(m).Run(ctx, cfg.SocketPath(), cfg.API.Listen) })
-	g.Go(func() error { return m.runCapture(ctx) })   // source -> transform -> stream
-	g.Go(func() error { return m.runApply(ctx) })     // stream -> target
-	g.Go(func() error { return m.runFinish(ctx) })    // indexes and foreign keys, the first verification
-	g.Go(func() error { return m.verifier.Run(ctx) }) // source = target
+	api.Open(m)
+	g.Go(func() error { return m.untilDecided(ctx, m.runCapture) })   // source -> transform -> stream
+	g.Go(func() error { return m.runApply(ctx) })                     // stream -> target
+	g.Go(func() error { return m.runFinish(ctx) })                    // indexes and foreign keys, the first verification
+	g.Go(func() error { return m.untilDecided(ctx, m.verifier.Run) }) // source = target
 	g.Go(func() error { return m.runPurge(ctx) })
 	g.Go(func() error { return m.runCutover(ctx) }) // what an earlier start left of an attempt
 	notify(log, daemon.SdNotifyReady)
-	err := g.Wait()
+	err = g.Wait()
 	notify(log, daemon.SdNotifyStopping)
-	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+	return ended(told, err, log)
+}
+
+// ended makes nothing of an error that only says that we were told to stop.
+func ended(told context.Context, err error, log *slog.Logger) error {
+	if told.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		log.Info("stopped")
 		return nil
 	}

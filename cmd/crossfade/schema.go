@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/crossfade-io/crossfade/configs"
+	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/internal/control"
 	"github.com/crossfade-io/crossfade/transform"
 )
@@ -83,22 +82,19 @@ func (m *migration) createTables(ctx context.Context) error {
 
 // emptyTables makes sure that nothing is in the target tables before the first row is copied.
 func (m *migration) emptyTables(ctx context.Context) error {
+	var all []*change.Table
 	for _, t := range m.plan.Tables() {
-		name := pgx.Identifier{t.Target.Schema, t.Target.Name}.Sanitize()
-		var rows bool
-		if err := m.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+name+")").Scan(&rows); err != nil {
-			return fmt.Errorf("look into the target table %s: %w", t.Target, err)
-		}
-		switch {
-		case !rows:
-		case m.cfg.Snapshot.Existing == configs.ExistingTruncate:
-			if _, err := m.pool.Exec(ctx, "TRUNCATE "+name); err != nil {
-				return fmt.Errorf("truncate the target table %s: %w", t.Target, err)
-			}
-		default:
-			return control.Fail(control.ExitRefused, errors.New("the target table "+t.Target.String()+" holds rows"),
-				"empty it, or set snapshot.existing: truncate")
-		}
+		all = append(all, t.Target)
 	}
-	return nil
+	full, err := m.target.NotEmpty(ctx, all)
+	switch {
+	case err != nil:
+		return err
+	case len(full) == 0:
+		return nil
+	case m.cfg.Snapshot.Existing == configs.ExistingTruncate:
+		return m.target.Truncate(ctx, full)
+	default:
+		return control.Fail(control.ExitRefused, fmt.Errorf("the target table %s holds rows", full[0]), "empty it, or set snapshot.existing: truncate")
+	}
 }

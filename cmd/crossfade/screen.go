@@ -43,28 +43,44 @@ func screen(s control.Status, colour bool) string {
 		fmt.Fprintf(&b, "snapshot  %s  %s of about %s rows, %d of %d tables%s\n", bar(float64(sn.RowsDone), float64(max(sn.RowsEstimated, sn.RowsDone, 1)), 30),
 			count(sn.RowsDone), count(max(sn.RowsEstimated, sn.RowsDone)), sn.TablesDone, sn.TablesTotal, eta(sn.ETASeconds))
 	}
-	st := s.Stream
-	fmt.Fprintf(&b, "stream    %d frames ahead of the target, %s of %s", st.Last-min(st.Applied, st.Last), size(st.Bytes), size(st.MaxBytes))
-	if st.Full {
-		b.WriteString(" " + paint("33", "full"))
-	} else if st.RoomSeconds != nil {
-		fmt.Fprintf(&b, ", room for %s", (time.Duration(*st.RoomSeconds) * time.Second).String())
+	streamLine(&b, s.Stream, paint)
+	if v := s.Verify; v.State != "" {
+		fmt.Fprintf(&b, "verify    %s, %s rows, %d differences, %d keys touched", v.State, count(v.RowsVerified), v.Differences, v.TouchedKeys)
+		if v.LastCleanAt != nil {
+			fmt.Fprintf(&b, ", clean at %s", v.LastCleanAt.Format(time.DateTime))
+		}
+		b.WriteByte('\n')
 	}
-	b.WriteByte('\n')
-	v := s.Verify
-	fmt.Fprintf(&b, "verify    %s, %s rows, %d differences, %d keys touched", v.State, count(v.RowsVerified), v.Differences, v.TouchedKeys)
-	if v.LastCleanAt != nil {
-		fmt.Fprintf(&b, ", clean at %s", v.LastCleanAt.Format(time.DateTime))
-	}
-	b.WriteByte('\n')
 	if s.Cutover.Step != nil {
 		fmt.Fprintf(&b, "cutover   attempt %d, %s\n", s.Cutover.Epoch, *s.Cutover.Step)
 	}
 	for _, h := range s.Held {
 		b.WriteString(paint("31", fmt.Sprintf("held      %s at %s: %s; %s", h.Table, h.Key, h.Reason, h.Remedy)) + "\n")
 	}
-	fmt.Fprintf(&b, "\n%-34s %-8s %12s %10s %10s %10s %12s\n", "table", "state", "copied", "inserted", "updated", "deleted", "verified")
-	for _, t := range s.Tables {
+	tableLines(&b, s.Tables, paint)
+	return b.String()
+}
+
+// streamLine says how far the target is behind in the stream, and how long the stream has room. Without a daemon nobody knows.
+func streamLine(b *strings.Builder, st control.StreamStatus, paint func(code, text string) string) {
+	if st.MaxBytes == 0 {
+		return
+	}
+	fmt.Fprintf(b, "stream    %d frames ahead of the target, %s of %s", st.Last-min(st.Applied, st.Last), size(st.Bytes), size(st.MaxBytes))
+	if st.Full {
+		b.WriteString(", " + paint("33", "full: capture waits for room"))
+	} else if st.RoomSeconds != nil {
+		fmt.Fprintf(b, ", room for %s", (time.Duration(*st.RoomSeconds) * time.Second).String())
+	}
+	b.WriteByte('\n')
+}
+
+func tableLines(b *strings.Builder, tables []control.TableStatus, paint func(code, text string) string) {
+	if len(tables) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%-34s %-8s %12s %10s %10s %10s %12s\n", "table", "state", "copied", "inserted", "updated", "deleted", "verified")
+	for _, t := range tables {
 		name := t.Source
 		if t.Target != t.Source {
 			name += " > " + t.Target
@@ -75,7 +91,6 @@ func screen(s control.Status, colour bool) string {
 		}
 		b.WriteString(line + "\n")
 	}
-	return b.String()
 }
 
 // bar draws a progress bar of a width.

@@ -2,17 +2,26 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/configs"
+	"github.com/crossfade-io/crossfade/cutover/verify"
 	"github.com/crossfade-io/crossfade/internal/control"
 )
 
+// pendingStatus is the status before both ends and the stream are open.
+func pendingStatus(cfg *configs.Config) control.Status {
+	return control.Status{Name: cfg.Name, State: "pending", Tables: []control.TableStatus{}, Held: []control.HeldTable{}, Links: []control.LinkStatus{},
+		Version: versionText(), At: time.Now().UTC()}
+}
+
 // Status is what status shows. It asks nobody but the stream, and does not wait for it long.
 func (m *migration) Status(ctx context.Context) control.Status {
-	s := control.Status{Name: m.cfg.Name, Version: versionText(), At: time.Now().UTC(), Links: m.links.list()}
+	s := pendingStatus(m.cfg)
 	if err := m.failure(); err != nil {
 		text := err.Error()
 		s.Error = &text
@@ -27,11 +36,9 @@ func (m *migration) Status(ctx context.Context) control.Status {
 	s.Paused = m.applying.isPaused()
 	m.tableStatus(&s, stats)
 	m.streamStatus(ctx, &s, applied)
-	for _, h := range stats.Held {
-		s.Held = append(s.Held, control.HeldTable{Table: h.Source, FromSeq: h.From, Key: h.Key, Reason: h.Reason, Remedy: h.Remedy})
-	}
-	v := m.verifier.State()
-	s.Verify = control.VerifyStatus{State: v.State, RowsVerified: v.RowsVerified, Differences: len(v.Differences), TouchedKeys: v.TouchedKeys, LastCleanAt: v.LastCleanAt}
+	s.Links = m.links.list()
+	s.Held = heldStatus(stats.Held)
+	s.Verify = verifyStatus(m.verifier.State())
 	c := m.machine.State()
 	s.Cutover.Epoch = c.Epoch
 	if c.Step != "" {
@@ -57,7 +64,7 @@ func (m *migration) Status(ctx context.Context) control.Status {
 	default:
 		s.State = "running"
 	}
-	if phase == "streaming" || phase == "ready" || phase == "cutover" || phase == "soak" {
+	if phase == "streaming" || phase == "ready" || phase == "cutover" {
 		s.LagSeconds = m.lag(stats, applied)
 	}
 	return s
@@ -82,30 +89,73 @@ func (m *migration) phase(s control.Status, stats apply.Stats, applied uint64) s
 	}
 }
 
-// lag is how far the target is behind the source; null when nothing is known.
+func heldStatus(held []apply.Held) []control.HeldTable {
+	out := make([]control.HeldTable, 0, len(held))
+	for _, h := range held {
+		out = append(out, control.HeldTable{Table: h.Source, FromSeq: h.From, Key: h.Key, Reason: h.Reason, Remedy: h.Remedy})
+	}
+	return out
+}
+
+func verifyStatus(v verify.State) control.VerifyStatus {
+	s := control.VerifyStatus{State: v.State, RowsVerified: v.RowsVerified, Differences: len(v.Differences), TouchedKeys: v.TouchedKeys, LastCleanAt: v.LastCleanAt}
+	if s.RowsVerified == 0 { // the pass was that of an earlier start
+		for _, t := range v.Tables {
+			s.RowsVerified += t.Rows
+		}
+	}
+	if s.State == "" {
+		s.State = "idle"
+	}
+	return s
+}
+
+func tableState(copied, strict bool) string {
+	switch {
+	case strict:
+		return "strict"
+	case copied:
+		return "copied"
+	default:
+		return "copying"
+	}
+}
+
+// lag is how far the target is behind the source; null when nothing is known. When the newest change applied is an old one, for the source was idle, what
+// counts is since when more is known to be there: since the target was last level.
 func (m *migration) lag(stats apply.Stats, applied uint64) *float64 {
 	p := m.progress.publisher.Load()
 	if p == nil {
 		return nil
 	}
-	published := p.Published()
-	var lag float64
-	if applied < published.Seq || time.Since(p.Heard()) > 2*time.Second {
-		oldest := published.Time
+	published, heard, now := p.Published(), p.Heard(), time.Now()
+	since := int64(0)
+	switch {
+	case applied < published.Seq:
 		for i, l := range stats.Lanes {
-			if i == 0 || l.SourceTime < oldest {
-				oldest = l.SourceTime
+			if i == 0 || l.SourceTime < since {
+				since = l.SourceTime
 			}
 		}
-		if oldest == 0 {
-			return nil
-		}
-		lag = max(0, time.Since(time.UnixMicro(oldest)).Seconds())
-		if applied >= published.Seq { // all that was heard is applied; the silence counts
-			lag = max(0, time.Since(p.Heard()).Seconds())
-		}
+		since = max(since, m.progress.level.Load())
+	case now.Sub(heard) > 2*time.Second: // all that was heard is applied; the silence counts
+		since = heard.UnixMicro()
+	default:
+		m.progress.level.Store(now.UnixMicro())
+		return new(float64)
 	}
+	if since == 0 {
+		return nil
+	}
+	lag := max(0, now.Sub(time.UnixMicro(since)).Seconds())
 	return &lag
+}
+
+// look keeps in mind when the target was level with the source.
+func (m *migration) look() {
+	if a := m.applying.now(); a != nil && m.progress.finished.Load() {
+		m.lag(a.Stats(), a.Applied())
+	}
 }
 
 func (m *migration) tableStatus(s *control.Status, stats apply.Stats) {
@@ -125,14 +175,11 @@ func (m *migration) tableStatus(s *control.Status, stats apply.Stats) {
 	for _, t := range m.plan.Tables() {
 		name := t.Source.String()
 		p, c := snapshot[name], counts[name]
-		row := control.TableStatus{Source: name, Target: t.Target.String(), State: "copying", RowsCopied: p.Rows, RowsEstimate: t.Source.RowsEstimate,
+		row := control.TableStatus{Source: name, Target: t.Target.String(), State: tableState(p.Done, p.Strict), RowsCopied: p.Rows, RowsEstimate: t.Source.RowsEstimate,
 			Inserted: c.Inserted, Updated: c.Updated, Deleted: c.Deleted, RowsVerified: verified.Tables[name].Rows, Differences: differ[name]}
 		if p.Done {
-			row.State, row.RowsEstimate = "copied", p.Rows
+			row.RowsEstimate = p.Rows
 			s.Snapshot.TablesDone++
-		}
-		if p.Strict {
-			row.State = "strict"
 		}
 		s.Snapshot.TablesTotal++
 		s.Snapshot.RowsDone += p.Rows
@@ -149,13 +196,15 @@ func (m *migration) streamStatus(ctx context.Context, s *control.Status, applied
 	defer cancel()
 	st, err := m.stream.Stats(ctx)
 	if err != nil {
-		s.Links = append(s.Links, control.LinkStatus{To: "stream", Error: err.Error(), Since: time.Now()})
+		m.links.down("stream", err)
 		return
 	}
 	s.Stream = control.StreamStatus{First: st.First, Last: st.Last, Applied: applied, Bytes: st.Bytes, MaxBytes: st.MaxBytes, Full: st.Full}
 	s.Stream.RoomSeconds = m.progress.room.eta(st.Bytes, st.MaxBytes, time.Now())
-	if st.Blocked != "" {
-		s.Links = append(s.Links, control.LinkStatus{To: "stream", Error: st.Blocked, Since: time.Now()})
+	if st.Blocked != "" && !st.Full {
+		m.links.down("stream", errors.New(st.Blocked))
+	} else {
+		m.links.up("stream")
 	}
 }
 

@@ -20,7 +20,10 @@ var _ control.Migration = (*migration)(nil)
 
 // Verify compares in full; with repair it copies rows that differ again and compares those.
 func (m *migration) Verify(ctx context.Context, table string, repair bool) (control.VerifyResult, error) {
-	var out control.VerifyResult
+	out := control.VerifyResult{Tables: []control.VerifiedTable{}, Differences: []control.VerifyDifference{}}
+	if m.over() {
+		return out, control.Fail(control.ExitRefused, errors.New("the cutover is decided: the target has rows that the source never had"), "")
+	}
 	if !m.progress.finished.Load() {
 		return out, control.Fail(control.ExitRefused, errors.New("not every table is copied and strict yet"), "wait for it: `crossfade wait --for streaming`")
 	}
@@ -114,6 +117,7 @@ func (m *migration) Cutover(ctx context.Context, dryRun bool) (json.RawMessage, 
 	r, cerr := m.machine.Cutover(ctx)
 	m.attempting.Store(false)
 	m.outcome(ctx, cerr)
+	m.goOnAborting(cerr)
 	b, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -128,7 +132,7 @@ func (m *migration) outcome(ctx context.Context, err error) {
 	case err == nil:
 		m.unfinished.Store(nil)
 		if rest, rerr := m.machine.Report(ctx, 0); rerr == nil && rest.Verdict == cutover.VerdictCompleted {
-			m.decided.Store(true)
+			m.decided.set()
 		}
 	case errors.As(err, &failed):
 		text := err.Error()
@@ -160,6 +164,7 @@ func (m *migration) Settle(ctx context.Context, step, outcome string) error {
 // Rollback gives up an attempt before its decision.
 func (m *migration) Rollback(ctx context.Context) (json.RawMessage, error) {
 	if err := m.machine.Abort(ctx); err != nil {
+		m.goOnAborting(err)
 		return nil, cutoverError(err)
 	}
 	r, err := m.machine.Report(ctx, 0)
@@ -211,16 +216,22 @@ func (m *migration) Resume(ctx context.Context, table string) error {
 func (m *migration) Report(ctx context.Context, attempt int64, format string) ([]byte, error) {
 	r, err := m.machine.Report(ctx, attempt)
 	if err != nil {
-		return nil, err
+		return nil, cutoverError(err)
 	}
 	return renderReport(r, format)
 }
 
 func renderReport(r cutover.Report, format string) ([]byte, error) {
-	if format == "json" {
+	switch format {
+	case "json":
 		return json.MarshalIndent(r, "", "  ")
+	case "html":
+		return reportHTML(r)
+	case "md", "":
+		return []byte(r.Markdown()), nil
+	default:
+		return nil, control.Fail(control.ExitUsage, fmt.Errorf("format %q", format), "use md, html or json")
 	}
-	return []byte(r.Markdown()), nil
 }
 
 // reportText is a report, or a go/no-go report, for people.
@@ -280,10 +291,49 @@ func (m *migration) planned(source string) (*transform.Table, error) {
 }
 
 // over reports whether the target serves: capture and apply have ended.
-func (m *migration) over() bool { return m.decided.Load() }
+func (m *migration) over() bool { return m.decided.yes() }
 
-// runCutover settles what an earlier start left of an attempt: aborts it, or carries it forward.
+// untilDecided runs what works from the source to the target until the target serves: from then on it holds more than the source.
+func (m *migration) untilDecided(ctx context.Context, f func(context.Context) error) error {
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-m.decided.done():
+			cancel()
+		case <-work.Done():
+		}
+	}()
+	err := f(work)
+	if m.over() {
+		return nil
+	}
+	return err
+}
+
+// goOnAborting has runCutover do what is left of an abort.
+func (m *migration) goOnAborting(err error) {
+	var aborted *cutover.Aborted
+	if errors.As(err, &aborted) && !aborted.Settled {
+		m.unsettled.fire()
+	}
+}
+
+// runCutover settles what an earlier start left of an attempt: aborts it, or carries it forward. And later, what an attempt of this start left of
+// its abort.
 func (m *migration) runCutover(ctx context.Context) error {
+	for {
+		generation := m.unsettled.now()
+		if err := m.settleCutover(ctx); err != nil {
+			return err
+		}
+		if err := m.unsettled.after(ctx, generation); err != nil {
+			return nil
+		}
+	}
+}
+
+func (m *migration) settleCutover(ctx context.Context) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := m.machine.Recover(ctx)
 		if ctx.Err() != nil {

@@ -37,15 +37,16 @@ func newWait(g *global) *cobra.Command {
 var goals = map[string]func(control.Status) (reached, possible bool){
 	"streaming": func(s control.Status) (bool, bool) {
 		p := phaseOf(s)
-		return p == "streaming" || p == "ready" || p == "cutover" || s.State == "completed", s.State != "failed" && s.State != "rolled_back"
+		return s.State != "failed" && (p == "streaming" || p == "ready" || p == "cutover") || s.State == "completed", s.State != "failed" && s.State != "rolled_back"
 	},
 	"verified": func(s control.Status) (bool, bool) {
-		return phaseOf(s) == "ready" || s.State == "completed", s.State != "failed" && s.State != "rolled_back"
+		return s.State != "failed" && phaseOf(s) == "ready" || s.State == "completed", s.State != "failed" && s.State != "rolled_back"
 	},
 	"completed": func(s control.Status) (bool, bool) {
 		return s.State == "completed", s.State != "failed" && s.State != "rolled_back"
 	},
-	"rolled_back": func(s control.Status) (bool, bool) { return s.State == "rolled_back", s.State != "failed" },
+	// This version cannot move back after the decision.
+	"rolled_back": func(s control.Status) (bool, bool) { return s.State == "rolled_back", false },
 }
 
 func phaseOf(s control.Status) string {
@@ -55,9 +56,13 @@ func phaseOf(s control.Status) string {
 	return *s.Phase
 }
 
+// starting is how long a daemon that was just started may need until it listens: scripts write `crossfade run & crossfade wait ...`.
+const starting = 2 * time.Second
+
 func waitFor(ctx context.Context, client *control.Client, what string) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	began := time.Now()
 	var last control.Status
 	for {
 		s, err := client.Status(ctx)
@@ -70,11 +75,15 @@ func waitFor(ctx context.Context, client *control.Client, what string) error {
 			}
 			if !possible {
 				reason := "it is " + s.State
+				if what == "rolled_back" {
+					reason += ", and this version cannot move back after the decision; `crossfade rollback` gives up an attempt before it"
+				}
 				if s.Error != nil {
 					reason += ": " + *s.Error
 				}
 				return fmt.Errorf("wait for %s: cannot be reached, %s", what, reason)
 			}
+		case errors.Is(err, control.ErrNotRunning) && last.Name == "" && time.Since(began) < starting:
 		case errors.Is(err, control.ErrNotRunning):
 			return err
 		case ctx.Err() == nil:

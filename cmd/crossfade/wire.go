@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/verify"
@@ -34,23 +36,32 @@ func (m *migration) wire(ctx context.Context) error {
 	if err := m.learnDecision(ctx); err != nil {
 		return err
 	}
-	m.applying.set(func(a *applying) { a.paused, a.halted = paused, m.over() })
+	target, err := g.target.Read(ctx)
+	if err != nil {
+		return err
+	}
+	// An open target takes no more from the applier, also while traffic is still to be moved.
+	m.applying.set(func(a *applying) { a.paused, a.halted = paused, m.over() || target.Gate.Open })
 	return nil
 }
 
 func (m *migration) wireVerifier(ctx context.Context) error {
+	pg := verify.NewPostgres(m.pool, databaseName(m.cfg.Name))
+	if err := pg.Setup(ctx); err != nil {
+		return err
+	}
+	m.verifier = m.newVerifier(pg)
+	_, _, err := m.verifier.Restore(ctx)
+	return err
+}
+
+func (m *migration) newVerifier(pg *verify.Postgres) *verify.Verifier {
 	var tables []*verify.Table
 	for _, t := range m.plan.Tables() {
 		tables = append(tables, &verify.Table{Source: t.Source, Target: t.Target, Ordered: t.Ordered,
 			NewMapper: func() verify.Mapper { return verifyMapper{m.plan.Mapper(), t} }})
 	}
-	pg := verify.NewPostgres(m.pool, databaseName(m.cfg.Name))
-	if err := pg.Setup(ctx); err != nil {
-		return err
-	}
-	m.verifier = verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Logger: m.log}, m.source, streamView{m}, pg, pg, tables)
-	_, _, err := m.verifier.Restore(ctx)
-	return err
+	return verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Logger: m.log}, m.source, streamView{m}, pg, pg, tables)
 }
 
 // streamView is the stream as the verifier sees it.
@@ -66,11 +77,25 @@ func (s streamView) Published() (string, uint64) {
 }
 
 func (s streamView) WaitCovered(ctx context.Context, position string) error {
-	p := s.m.progress.publisher.Load()
-	if p == nil {
-		return fmt.Errorf("capture does not run")
+	for {
+		p := s.m.progress.publisher.Load()
+		if p != nil {
+			if err := p.WaitCovered(ctx, position); !errors.Is(err, capture.ErrEnded) {
+				return err
+			}
+		}
+		// A lost connection gives a publisher a successor, which goes on where it was.
+		for s.m.progress.publisher.Load() == p {
+			if err := s.m.failure(); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
 	}
-	return p.WaitCovered(ctx, position)
 }
 
 func (s streamView) WaitApplied(ctx context.Context, seq uint64) error {
@@ -113,7 +138,7 @@ func (m *migration) learnDecision(ctx context.Context) error {
 		return err
 	}
 	if r.Verdict == cutover.VerdictCompleted {
-		m.decided.Store(true)
+		m.decided.set()
 	}
 	return nil
 }

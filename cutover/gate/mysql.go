@@ -124,6 +124,12 @@ func mysqlErr(err error) uint16 {
 	return 0
 }
 
+// noTable reports whether the table, or its whole database, is not there.
+func noTable(err error) bool {
+	e := mysqlErr(err)
+	return e == 1146 || e == 1049
+}
+
 // busy marks errors after which the server has rolled the transaction back, or the statement that stood alone in it.
 func busy(err error) error {
 	switch mysqlErr(err) {

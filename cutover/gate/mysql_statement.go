@@ -303,6 +303,9 @@ func (s *MySQL) Journal(ctx context.Context, epoch int64) (out []cutover.Entry, 
 	rows, err := s.db.QueryContext(ctx, `SELECT epoch, step, run, instance, intent_at, done_at, COALESCE(outcome, ''), evidence FROM crossfade.journal
 		WHERE migration = ? AND side = ? AND epoch = IF(? > 0, ?, (SELECT MAX(epoch) FROM crossfade.journal WHERE migration = ? AND side = ?)) ORDER BY intent_at, step, run`,
 		s.cfg.Migration, mysqlSide, epoch, epoch, s.cfg.Migration, mysqlSide)
+	if noTable(err) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read crossfade.journal of the source: %w", err)
 	}
@@ -331,6 +334,9 @@ func (s *MySQL) Journal(ctx context.Context, epoch int64) (out []cutover.Entry, 
 // Attempts lists the attempts to leave this side, newest first.
 func (s *MySQL) Attempts(ctx context.Context) (out []cutover.Past, err error) {
 	rows, err := s.db.QueryContext(ctx, mysqlAttempt, s.cfg.Migration, mysqlSide)
+	if noTable(err) {
+		return nil, nil // before the first start, and after cleanup
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read crossfade.attempt: %w", err)
 	}

@@ -343,12 +343,12 @@ func (s *MySQL) Remove(ctx context.Context) error {
 	}
 	for _, table := range []string{"journal", "attempt", "marker", "gate"} {
 		_, err := s.db.ExecContext(ctx, "DELETE FROM crossfade."+table+" WHERE migration = ?", s.cfg.Migration)
-		if e := mysqlErr(err); err != nil && e != 1146 && e != 1049 {
+		if err != nil && !noTable(err) {
 			return fmt.Errorf("remove the gate of %s: crossfade.%s: %w", s.cfg.Migration, table, err)
 		}
 		var left int
 		err = s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM crossfade."+table).Scan(&left)
-		if e := mysqlErr(err); e == 1146 || e == 1049 {
+		if noTable(err) {
 			continue
 		}
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {

@@ -126,6 +126,12 @@ func sqlState(err error) string {
 	return ""
 }
 
+// noRelation reports whether the table, or its whole schema, is not there.
+func noRelation(err error) bool {
+	state := sqlState(err)
+	return state == "42P01" || state == "3F000"
+}
+
 func busyPostgres(err error) error {
 	switch sqlState(err) {
 	case "55P03", "40P01": // lock_timeout, deadlock: the transaction is rolled back
@@ -300,7 +306,7 @@ func (s *Postgres) Remove(ctx context.Context) error {
 		}
 		for _, table := range []string{"journal", "attempt", "gate"} {
 			_, err := conn.Exec(ctx, "DELETE FROM crossfade."+table+" WHERE migration = $1", s.cfg.Migration)
-			if state := sqlState(err); state == "42P01" || state == "3F000" {
+			if noRelation(err) {
 				continue
 			}
 			if err != nil {

@@ -205,6 +205,9 @@ func (s *Postgres) Journal(ctx context.Context, epoch int64) (out []cutover.Entr
 		})
 		return err
 	})
+	if noRelation(err) {
+		return nil, nil // before the first start, and after cleanup
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read crossfade.journal of the target: %w", err)
 	}

@@ -59,6 +59,8 @@ func (v *Verifier) Restore(ctx context.Context) (observeFrom uint64, active bool
 
 // save writes the checkpoint. Only what it holds may be purged from the stream.
 func (v *Verifier) save(ctx context.Context) error {
+	v.saves.Lock() // an older one must not replace a newer
+	defer v.saves.Unlock()
 	s := savedState{Tables: map[string]TableState{}}
 	now := v.State()
 	s.LastClean = now.LastCleanAt

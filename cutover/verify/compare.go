@@ -135,11 +135,31 @@ func (v *Verifier) settleAt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := v.stream.WaitCovered(ctx, at); err != nil {
-		return err
+	return v.saving(ctx, func() error {
+		if err := v.stream.WaitCovered(ctx, at); err != nil {
+			return err
+		}
+		_, seq := v.stream.Published()
+		return v.stream.WaitApplied(ctx, seq)
+	})
+}
+
+// saving writes the checkpoint again and again while f waits. Frames above the checkpoint are not purged, so f would wait for ever on a stream that is full.
+func (v *Verifier) saving(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	tick := time.NewTicker(v.cfg.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+			if err := v.save(ctx); err != nil && ctx.Err() == nil {
+				v.cfg.Logger.Warn("the checkpoint of the verification cannot be saved", "err", err)
+			}
+		}
 	}
-	_, seq := v.stream.Published()
-	return v.stream.WaitApplied(ctx, seq)
 }
 
 // round compares the keys touched since they were last compared. Keys that keep changing stay.
@@ -183,6 +203,7 @@ func (v *Verifier) confirm(ctx context.Context, t *Table, keys [][]byte) error {
 			return nil
 		}
 	}
+	found := false
 	for _, k := range keys {
 		d, ok, err := v.explain(ctx, t, k)
 		if err != nil {
@@ -190,7 +211,11 @@ func (v *Verifier) confirm(ctx context.Context, t *Table, keys [][]byte) error {
 		}
 		if ok {
 			v.record(d)
+			found = true
 		}
+	}
+	if found { // at once: the pass that found it may not come to its end
+		return v.save(ctx)
 	}
 	return nil
 }

@@ -27,11 +27,13 @@ var ErrQuiet = errors.New("a cutover is being tried: no full verification now")
 
 // Full compares every row of the tables, all when none is named. Differences are part of the result, not an error.
 func (v *Verifier) Full(ctx context.Context, only []string) (Result, error) {
-	if v.quiet.Load() {
+	if err := v.running.take(ctx); err != nil {
+		return Result{}, err
+	}
+	defer v.running.give()
+	if v.quiet.Load() { // asked once it is our turn: a cutover may have begun while we waited
 		return Result{}, ErrQuiet
 	}
-	v.running.Lock()
-	defer v.running.Unlock()
 	v.touched.start()
 	names := only
 	if len(names) == 0 {
@@ -82,8 +84,22 @@ type pass struct {
 
 func (v *Verifier) fullTable(ctx context.Context, t *Table) error {
 	name := t.Source.String()
+	if v.touched.overflowed(name) { // stays so if this pass does not come to its end
+		v.set(func(s *State) {
+			ts := s.Tables[name]
+			ts.Unverified = true
+			s.Tables[name] = ts
+		})
+	}
 	v.touched.collect(name)
 	p := &pass{v: v, t: t}
+	// Counted before anything is compared: a row that somebody puts behind the comparison is not in it.
+	rows, net, err := v.target.Count(ctx, t.Target)
+	if err != nil {
+		return err
+	}
+	base := rows - net
+	p.state.Base = &base
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelChunks)
 	var after change.Row
@@ -116,9 +132,15 @@ func (v *Verifier) fullTable(ctx context.Context, t *Table) error {
 	if err := p.settle(ctx); err != nil {
 		return err
 	}
+	if err := p.recheck(ctx); err != nil {
+		return err
+	}
 	p.state.Digest = p.digest.String()
 	p.state.Position, _ = v.stream.Published()
-	v.set(func(s *State) { s.Tables[name] = p.state })
+	v.set(func(s *State) {
+		s.Tables[name] = p.state
+		delete(v.counted, name)
+	})
 	return nil
 }
 
@@ -309,6 +331,26 @@ func (p *pass) settle(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// recheck compares the rows once more that were known to differ: one that was copied again is equal in its chunk, and no longer among the touched keys.
+func (p *pass) recheck(ctx context.Context) error {
+	name := p.t.Source.String()
+	var keys [][]byte
+	for _, d := range p.v.State().Differences {
+		if d.Table == name {
+			keys = append(keys, d.key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	_, s := p.v.stream.Published()
+	for _, k := range keys {
+		p.v.touched.suspect(name, s, k)
+	}
+	_, err := p.v.compareKeys(ctx, p.t, keys)
+	return err
 }
 
 func identity(n int) []int {

@@ -18,6 +18,9 @@ import (
 // ErrNotRunning says that no daemon serves the migration.
 var ErrNotRunning = errors.New("the daemon is not running")
 
+// clientHost is the host that the client names. The socket has none.
+const clientHost = "crossfade"
+
 // Client talks to a running migration over its socket.
 type Client struct {
 	http   *http.Client
@@ -48,7 +51,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Get asks for /v1/what. The error is an *Error when the daemon gave one.
 func (c *Client) Get(ctx context.Context, what string, query url.Values) ([]byte, error) {
-	u := "http://crossfade/v1/" + what
+	u := "http://" + clientHost + "/v1/" + what
 	if len(query) > 0 {
 		u += "?" + query.Encode()
 	}
@@ -65,7 +68,7 @@ func (c *Client) Post(ctx context.Context, verb string, r Request) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://crossfade/v1/"+verb, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+clientHost+"/v1/"+verb, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -6,5 +6,6 @@
 // # Invariants
 //
 //   - The socket is a file that only its owner may open; the TCP listener is for loopback.
-//   - A request that changes something is a POST; a browser's request from another origin is refused.
+//   - A request that changes something is a POST; a browser's request from another origin is refused, and one to a name that is not loopback.
+//   - One process at a time works on a migration: the daemon, or cleanup.
 package control

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,10 +35,35 @@ type Migration interface {
 }
 
 // Server serves the API until its context ends.
-type Server struct{ migration Migration }
+type Server struct {
+	pending   Status
+	migration atomic.Pointer[Migration]
+}
 
-// NewServer returns the API of a migration.
-func NewServer(m Migration) *Server { return &Server{migration: m} }
+// NewServer returns the API of a migration that is starting: until Open its status is pending, and it takes no verb.
+func NewServer(pending Status) *Server { return &Server{pending: pending} }
+
+// Open gives the API the migration that it steers from now on.
+func (s *Server) Open(m Migration) { s.migration.Store(&m) }
+
+var errStarting = &Error{Code: "refused", Message: "the daemon is still starting", Remedy: "try again in a moment; its log says what it waits for"}
+
+// open is the migration, once there is one.
+func (s *Server) open() (Migration, error) {
+	if m := s.migration.Load(); m != nil {
+		return *m, nil
+	}
+	return nil, errStarting
+}
+
+func (s *Server) now(ctx context.Context) Status {
+	if m := s.migration.Load(); m != nil {
+		return (*m).Status(ctx)
+	}
+	st := s.pending
+	st.At = time.Now().UTC()
+	return st
+}
 
 // handler serves the API. What a verb has begun lives as long as life, not as long as its caller waits.
 func (s *Server) handler(life context.Context) http.Handler {
@@ -59,15 +86,8 @@ type Request struct {
 	Outcome string `json:"outcome,omitempty"`
 }
 
-// Run listens on the socket, and on a TCP address when one is given, until ctx ends.
+// Run listens on the socket, and on a TCP address when one is given, until ctx ends. The caller holds the lock of the socket's directory.
 func (s *Server) Run(ctx context.Context, socket, address string) error {
-	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
-		return fmt.Errorf("make the directory of the socket: %w", err)
-	}
-	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
-		c.Close()
-		return fmt.Errorf("socket %s: another process serves this migration; stop it first", socket)
-	}
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the stale socket: %w", err)
 	}
@@ -110,9 +130,13 @@ func (s *Server) Run(ctx context.Context, socket, address string) error {
 	return g.Wait()
 }
 
-// sameOrigin refuses what a page of another origin makes a browser send.
+// sameOrigin refuses what a page of another origin makes a browser send, also one whose name was made to lead to this machine.
 func sameOrigin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !ours(r.Host) {
+			answer(w, nil, &Error{Code: "refused", Message: "a request to the name " + r.Host, Remedy: "use localhost or a loopback address"})
+			return
+		}
 		if o := r.Header.Get("Origin"); r.Method != http.MethodGet && o != "" && o != "http://"+r.Host {
 			answer(w, nil, &Error{Code: "refused", Message: "a request from another origin", Remedy: "use the command line or the socket"})
 			return
@@ -121,12 +145,21 @@ func sameOrigin(next http.Handler) http.Handler {
 	})
 }
 
+// ours reports whether a request was addressed to this machine by a name that nobody else can give it.
+func ours(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == clientHost || host == "localhost" || err == nil && ip.IsLoopback()
+}
+
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	answer(w, s.migration.Status(r.Context()), nil)
+	answer(w, s.now(r.Context()), nil)
 }
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	st := s.migration.Status(r.Context())
+	st := s.now(r.Context())
 	if st.State == "failed" || st.State == "pending" {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
@@ -134,7 +167,12 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) check(w http.ResponseWriter, r *http.Request) {
-	v, err := s.migration.Check(r.Context())
+	m, err := s.open()
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	v, err := m.Check(r.Context())
 	answer(w, v, err)
 }
 
@@ -144,7 +182,12 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, Fail(ExitUsage, errors.New("attempt is not a number"), ""))
 		return
 	}
-	b, err := s.migration.Report(r.Context(), attempt, r.URL.Query().Get("format"))
+	m, err := s.open()
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	b, err := m.Report(r.Context(), attempt, r.URL.Query().Get("format"))
 	if err != nil {
 		answer(w, nil, err)
 		return
@@ -158,23 +201,27 @@ func (s *Server) verb(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		answer(w, nil, Fail(ExitUsage, fmt.Errorf("read the request: %w", err), ""))
 		return
 	}
+	m, err := s.open()
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
 	var v any
-	var err error
 	switch r.PathValue("verb") {
 	case "verify":
-		v, err = s.migration.Verify(r.Context(), req.Table, req.Repair)
+		v, err = m.Verify(r.Context(), req.Table, req.Repair)
 	case "cutover":
 		if req.Step != "" || req.Outcome != "" {
-			err = s.migration.Settle(ctx, req.Step, req.Outcome)
+			err = m.Settle(ctx, req.Step, req.Outcome)
 		} else {
-			v, err = s.migration.Cutover(ctx, req.DryRun)
+			v, err = m.Cutover(ctx, req.DryRun)
 		}
 	case "rollback":
-		v, err = s.migration.Rollback(ctx)
+		v, err = m.Rollback(ctx)
 	case "pause":
-		err = s.migration.Pause(ctx)
+		err = m.Pause(ctx)
 	case "resume":
-		err = s.migration.Resume(ctx, req.Table)
+		err = m.Resume(ctx, req.Table)
 	default:
 		err = Fail(ExitUsage, fmt.Errorf("verb %q is not known, or not built yet", r.PathValue("verb")), "see `crossfade help`")
 	}

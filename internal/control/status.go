@@ -15,8 +15,8 @@ type Status struct {
 	Reverse    *ReverseStatus `json:"reverse"`
 	Cutover    CutoverStatus  `json:"cutover"`
 	Stream     StreamStatus   `json:"stream"`
-	Held       []HeldTable    `json:"held,omitempty"`
-	Links      []LinkStatus   `json:"links,omitempty"`
+	Held       []HeldTable    `json:"held"`
+	Links      []LinkStatus   `json:"links"`
 	Error      *string        `json:"error"` // what stops it and what to do
 	Version    string         `json:"version"`
 	At         time.Time      `json:"at"`
