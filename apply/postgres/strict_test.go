@@ -134,6 +134,7 @@ func TestConstraintsAreMadeAtTheirBarriers(t *testing.T) {
 
 // TestNothingPassesAStrictBarrierBeforeItsIndex: while the unique index of a table that becomes strict cannot be built, all lanes wait on the frame before.
 func TestNothingPassesAStrictBarrierBeforeItsIndex(t *testing.T) {
+	t.Parallel()
 	items, users := itemTable(), userTable()
 	w := newWorld(t, 15, itemDDL+";"+userDDL, apply.TableSetup{Source: "shop.items", Target: items},
 		apply.TableSetup{Source: "shop.users", Target: users, Unique: true, UniqueSQL: []string{userUnique}})
@@ -160,6 +161,7 @@ func TestNothingPassesAStrictBarrierBeforeItsIndex(t *testing.T) {
 
 // TestWaitingEndsWithItsContext: nothing waits for ever: neither for a frame that does not come nor for a replay of an applier that has stopped.
 func TestWaitingEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	items := itemTable()
 	w := newWorld(t, 15, itemDDL, apply.TableSetup{Source: "shop.items", Target: items})
 	w.start()
