@@ -66,6 +66,9 @@ func TestARefusedRowHoldsItsTable(t *testing.T) {
 				if floor := w.applier.Floor(); floor != bad-1 {
 					t.Errorf("frames up to %d may be purged, the table is held from %d", floor, bad)
 				}
+				if items, users := w.applier.AppliedOf("shop.items"), w.applier.AppliedOf("shop.users"); items != bad-1 || users != uint64(len(w.log.frames)) {
+					t.Errorf("items are applied up to frame %d, users up to %d", items, users)
+				}
 				w.expect(`SELECT string_agg(id || ':' || a, ' ' ORDER BY id) FROM users`, "1:1 2:3")
 				w.expect(`SELECT a || ':' || b FROM items WHERE id = 2`, "1:two")
 				markers, err := w.target.Markers(t.Context())

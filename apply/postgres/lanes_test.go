@@ -189,6 +189,7 @@ func TestATableIsNotTakenIntoOneLaneWhileLanesStandApart(t *testing.T) {
 // TestIdleLanesMoveAndHoldNothing: the ledgers of lanes without changes follow the others by themselves. While one lane waits for a row that somebody
 // else has locked, and the others wait for it at a barrier, no transaction is open but the one that waits; when the lock goes, the barrier passes.
 func TestIdleLanesMoveAndHoldNothing(t *testing.T) {
+	t.Parallel()
 	items := itemTable()
 	w := newWorld(t, 15, itemDDL, apply.TableSetup{Source: "shop.items", Target: items})
 	w.log.control(t, change.ControlMessage{Type: change.Strict, Table: "shop.items"})

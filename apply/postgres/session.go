@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -150,8 +151,11 @@ func (s *session) of(ctx context.Context, shape *change.Table) (*prepared, error
 
 // Apply implements [apply.Session].
 func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
+	if !slices.ContainsFunc(tx.Steps, func(st apply.Step) bool { return st.Op == apply.EmptyTable }) { // which takes as long as the table is large
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, applyTimeout)
+		defer cancel()
+	}
 	if err := s.refresh(ctx); err != nil {
 		return err
 	}

@@ -134,6 +134,7 @@ func TestConstraintsAreMadeAtTheirBarriers(t *testing.T) {
 
 // TestNothingPassesAStrictBarrierBeforeItsIndex: while the unique index of a table that becomes strict cannot be built, all lanes wait on the frame before.
 func TestNothingPassesAStrictBarrierBeforeItsIndex(t *testing.T) {
+	t.Parallel()
 	items, users := itemTable(), userTable()
 	w := newWorld(t, 15, itemDDL+";"+userDDL, apply.TableSetup{Source: "shop.items", Target: items},
 		apply.TableSetup{Source: "shop.users", Target: users, Unique: true, UniqueSQL: []string{userUnique}})
@@ -160,6 +161,7 @@ func TestNothingPassesAStrictBarrierBeforeItsIndex(t *testing.T) {
 
 // TestWaitingEndsWithItsContext: nothing waits for ever: neither for a frame that does not come nor for a replay of an applier that has stopped.
 func TestWaitingEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	items := itemTable()
 	w := newWorld(t, 15, itemDDL, apply.TableSetup{Source: "shop.items", Target: items})
 	w.start()
@@ -175,5 +177,37 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	}
 	if err := a.Replay(t.Context(), "shop.items"); err == nil {
 		t.Error("a stopped applier replays")
+	}
+}
+
+// TestATruncateEmptiesTheTableBetweenWhatIsBeforeAndBehind: in all lanes, also of a table that a foreign key refers to, which the server does not truncate;
+// the counts know how many rows there were. An applier that dies there empties it once.
+func TestATruncateEmptiesTheTableBetweenWhatIsBeforeAndBehind(t *testing.T) {
+	items, users := itemTable(), userTable()
+	w := newWorld(t, 15, itemDDL+";"+userDDL+"; CREATE TABLE other (item bigint REFERENCES items)", apply.TableSetup{Source: "shop.items", Target: items}, apply.TableSetup{Source: "shop.users", Target: users})
+	w.log.control(t, change.ControlMessage{Type: change.Strict, Table: "shop.items"})
+	w.log.control(t, change.ControlMessage{Type: change.Strict, Table: "shop.users"})
+	for n := range int64(100) {
+		w.log.add(t, ins(items, item(n, n, "before")), ins(users, item(n, n, "before")))
+	}
+	barrier := w.log.add(t, change.Change{Table: items, Op: change.Truncate})
+	w.log.add(t, change.Change{Table: users, Op: change.Truncate})
+	for n := range int64(10) {
+		w.log.add(t, ins(items, item(n, n, "behind")), ins(users, item(n, n, "behind")))
+	}
+	w.trips = &trips{pick: func(tx *apply.Tx) bool { return tx.From == barrier }}
+	w.start()
+	if err := w.fails(); !errors.Is(err, errTrip) {
+		t.Fatal(err)
+	}
+	w.trips = nil
+	w.start()
+	w.applied()
+	w.expect("SELECT count(*) || ' ' || min(b) FROM items", "10 behind")
+	w.expect("SELECT count(*) || ' ' || min(b) FROM users", "10 behind")
+	for _, source := range []string{"shop.items", "shop.users"} {
+		if n := w.net(source); n != 10 {
+			t.Errorf("the counts of %s say %d rows", source, n)
+		}
 	}
 }

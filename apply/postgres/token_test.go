@@ -14,6 +14,7 @@ import (
 // TestAZombieChangesNothing: an applier that was held up while another one took over commits nothing any more, standing on the very frame that the ledger
 // stands on, and ends because it was revoked; also when the new one has made other lanes.
 func TestAZombieChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, lanes := range []int{3, 1} {
 		t.Run(fmt.Sprintf("then %d lanes", lanes), func(t *testing.T) {
 			items := itemTable()
@@ -47,6 +48,7 @@ func TestAZombieChangesNothing(t *testing.T) {
 
 // TestARevokedApplierStops: a cutover takes the token; the applier ends with that reason, also when it has nothing to do but to move its ledger.
 func TestARevokedApplierStops(t *testing.T) {
+	t.Parallel()
 	items := itemTable()
 	w := newWorld(t, 15, itemDDL, apply.TableSetup{Source: "shop.items", Target: items})
 	w.start()

@@ -15,6 +15,7 @@ import (
 // TestTheTargetIsKilledWhileApplying: the server dies in the middle of transactions, several times, and comes back. The applier goes on by itself, and
 // every change arrives once.
 func TestTheTargetIsKilledWhileApplying(t *testing.T) {
+	t.Parallel()
 	items, users := itemTable(), userTable()
 	server := testdb.NewPostgres(t, 18, "fsync=on")
 	w := newWorldAt(t, server.Database(t), "", itemDDL+";"+userDDL+";"+auditDDL+";"+audited("items")+";"+audited("users"),
@@ -64,6 +65,7 @@ func TestTheTargetIsKilledWhileApplying(t *testing.T) {
 
 // TestALockedRowIsWaitedFor: somebody holds a row for longer than lock_timeout. The lane tries again until it gets it; nothing is held or lost.
 func TestALockedRowIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	items := itemTable()
 	w := newWorld(t, 15, itemDDL, apply.TableSetup{Source: "shop.items", Target: items})
 	w.log.control(t, change.ControlMessage{Type: change.Strict, Table: "shop.items"})
@@ -89,6 +91,7 @@ func TestALockedRowIsWaitedFor(t *testing.T) {
 // TestADeadlockIsTriedAgain: the server ends a transaction of a lane to resolve a deadlock with another session. It is applied again, once, from what the
 // ledger says.
 func TestADeadlockIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	items := itemTable()
 	w := newWorld(t, 15, itemDDL+";"+auditDDL+";"+audited("items"), apply.TableSetup{Source: "shop.items", Target: items, OneLane: true}) // applied in order
 	w.db.Exec(t, "ALTER DATABASE "+quote(w.db.Name)+" SET deadlock_timeout = '700ms'")                                                    // below the lane's lock_timeout: it looks for the deadlock first
