@@ -129,10 +129,10 @@ func TestLargeRowsGoInPartsAndTooLargeOnesStop(t *testing.T) {
 	}
 }
 
-// heapWatch looks at the memory of live and not yet collected objects until it is stopped, and returns the most it has seen above the start.
+// heapWatch looks at the memory of live objects, as each collection finds them, until it is stopped, and returns the most it has seen above the start.
 func heapWatch() (stop func() uint64) {
 	runtime.GC()
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	read := func() uint64 {
 		metrics.Read(sample)
 		return sample[0].Value.Uint64()
@@ -193,7 +193,7 @@ func TestAMillionRowsInOneTransactionNeedLittleMemory(t *testing.T) {
 			return true
 		}}
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(50)) // garbage is not what is measured
+	defer debug.SetGCPercent(debug.SetGCPercent(50)) // more collections, more measurements
 	until := now(t, c.source)
 	stop := heapWatch()
 	l := c.start()
