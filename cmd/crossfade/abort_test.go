@@ -166,8 +166,41 @@ func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
 func TestAnAttemptAbortsAtItsDeadline(t *testing.T) {
 	r, w := attemptRig(t, "  max_lag: 60s\n  timeout: 8s\n  max_pause: 8s\n")
 	r.holdUp()
+	// A reader keeps the triggers from being dropped: the abort opens the source at once all the same, and comes to its end when he has gone.
+	reader, err := r.my.DB.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	reading := r.onAttempt("FENCED", func(ctx context.Context) error {
+		_, err := reader.ExecContext(ctx, "START TRANSACTION")
+		if err == nil {
+			_, err = reader.ExecContext(ctx, "DO (SELECT COUNT(*) FROM tag)")
+		}
+		return err
+	})
 	exit, out, errs := r.crossfade("cutover")
+	if err := <-reading; err != nil {
+		t.Fatal(err)
+	}
 	r.aborted(w, exit, out+errs, "deadline")
+	triggers := func() (n int) {
+		if err := r.my.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ?", r.my.Name).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if triggers() == 0 {
+		t.Error("the triggers were dropped under a reader: this test is about what is left of an abort")
+	}
+	if _, err := reader.ExecContext(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); triggers() > 0; pause(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the abort does not come to its end by itself")
+		}
+	}
 	r.letGo()
 	r.endsEqual(w)
 }
@@ -230,6 +263,11 @@ func TestASwitchStepThatFailsAfterTheDecisionIsRolledForward(t *testing.T) {
 	if exit, _, _ := r.crossfade("rollback"); exit != 3 {
 		t.Errorf("rollback after the decision: exit %d, want 3", exit)
 	}
+	token := func() (n int64) {
+		r.pg.Get(t, "SELECT min(token) FROM crossfade.ledger", &n)
+		return n
+	}
+	before := token()
 	r.kill() // and a restart goes on with it, too
 	r.start()
 	r.until("serving", time.Minute, func(s control.Status) bool { return s.State != "pending" })
@@ -239,6 +277,9 @@ func TestASwitchStepThatFailsAfterTheDecisionIsRolledForward(t *testing.T) {
 	r.must("cutover")
 	if r.active() != "target" {
 		t.Errorf("traffic goes to %s", r.active())
+	}
+	if now := token(); now != before {
+		t.Errorf("an applier was started on the open target: its token %d became %d", before, now)
 	}
 	acked := w.stop()
 	r.allEqual()
