@@ -29,10 +29,11 @@ fuzz: ## run each fuzz test for FUZZTIME (1m)
 		done; \
 	done
 
-demo: ## watch a shop move from MySQL to PostgreSQL while it sells
-	$(GO) run ./cmd/demo
+demo: build ## watch a shop move from MySQL to PostgreSQL while it sells
+	@$(GO) build -o bin/demo ./cmd/demo
+	@bin/demo
 
-bench: ## measure snapshot and catch-up beside the limits of this machine
+bench: build ## measure snapshot and catch-up beside the limits of this machine
 	$(GO) run ./cmd/bench
 
 lint: ## gofmt, go vet, staticcheck

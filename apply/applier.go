@@ -53,7 +53,7 @@ type Options struct {
 	// Remap, when set, gives a row that its transform refused another try during a replay: the changes that it is now, in target shape. They
 	// must stay valid until the next call of Remap plus one target transaction: copy them.
 	Remap func(c *change.Change) ([]change.Change, error)
-	// Memory bounds the decoded frames in flight; default 64 MiB. One larger frame passes alone.
+	// Memory bounds the decoded frames in flight; default 32 MiB. One larger frame passes alone.
 	Memory int64
 	// MaxRow is the largest frame that is put together from parts; 0 means no limit.
 	MaxRow int64
@@ -84,7 +84,7 @@ func New(target Target, log Log, opts Options) (*Applier, error) {
 		return nil, errors.New("apply: no source of table shapes")
 	}
 	if opts.Memory == 0 {
-		opts.Memory = 64 << 20
+		opts.Memory = 32 << 20
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

@@ -182,7 +182,6 @@ func (r *run) whole(ctx, work context.Context, fr *frame, place Place) error {
 		}
 	})
 	fr.refs.Store(1)
-	fr.size = 0 // it was never admitted
 	fr.release()
 	if err != nil {
 		return fmt.Errorf("frame %d: %w", place.Seq, err)

@@ -23,6 +23,10 @@ type TableSetup struct {
 	UniqueSQL []string
 }
 
+// InOneLane says that the rows cannot be spread over lanes by their keys. A target keeps the answer of the first time: the lane map changes at
+// barriers only.
+func (s *TableSetup) InOneLane() bool { return s.OneLane || !hashable(s.Target) }
+
 // Table is the state of one table while it is applied. The dispatcher changes it, and only while all lanes wait.
 type Table struct {
 	Setup TableSetup
@@ -35,14 +39,12 @@ type Table struct {
 	WasStrict bool
 }
 
-func newTable(s TableSetup, row *TableRow) *Table {
-	t := &Table{Setup: s, hashable: !s.OneLane && hashable(s.Target)}
-	t.OneLane = !t.hashable
-	if row != nil {
-		t.Strict, t.WasStrict = row.Strict, row.StrictSeq > 0
-		t.OneLane = t.OneLane || row.OneLane
+func newTable(s TableSetup, row *TableRow) (*Table, error) {
+	t := &Table{Setup: s, hashable: !s.InOneLane(), Strict: row.Strict, WasStrict: row.StrictSeq > 0, OneLane: row.OneLane}
+	if !t.hashable && !t.OneLane {
+		return nil, fmt.Errorf("apply table %s: its rows were spread over lanes by their keys until now, and these keys do not allow it: run the setup again", s.Source)
 	}
-	return t
+	return t, nil
 }
 
 func (t *Table) mode() mode {
@@ -94,6 +96,30 @@ type batch struct {
 	last  int32 // window handed out
 	keys  keySet
 	lane  int
+	again collided
+}
+
+// collided are keys whose rows have met another row in a further unique index while rows of their table are read again: one of the two is newer
+// than the changes that follow. They are taken away and listed, to be read again when both are as the source has them.
+type collided map[*Table]map[string]bool
+
+func (c collided) has(t *Table, shape *change.Table, row change.Row) bool {
+	return len(c) > 0 && c[t][string(change.AppendKey(nil, shape.Key, row))]
+}
+
+// add reports false when the key was there.
+func (c *collided) add(t *Table, key []byte) bool {
+	if (*c)[t][string(key)] {
+		return false
+	}
+	if *c == nil {
+		*c = collided{}
+	}
+	if (*c)[t] == nil {
+		(*c)[t] = map[string]bool{}
+	}
+	(*c)[t][string(key)] = true
+	return true
 }
 
 // window is the end of what a batch holds of a table that is not folded: changes of different keys, as arrays by kind. Their order among
@@ -134,7 +160,7 @@ func (b *batch) countOf(t *Table) int {
 func (b *batch) fold(s *shape, c *change.Change, it item, seq uint64) error {
 	t := s.table
 	if it.part == rekey {
-		b.flush(c.Table)
+		b.flushSource(t)
 		return b.step(s, c, it, seq)
 	}
 	f := b.byKey[c.Table]
@@ -204,6 +230,7 @@ func (b *batch) emit(f *fold) {
 	c.Updated += f.count.Updated
 	c.Deleted += f.count.Deleted
 	c.Missed += f.count.Missed
+	delete(b.open, f.table) // what comes later stays behind
 	from := len(b.tx.Steps)
 	b.tx.Steps = f.steps(b.tx.Steps, n)
 	w := b.next()
@@ -262,6 +289,10 @@ func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 			return
 		}
 		remove(c.After, false, TallyCleared)
+		if b.again.has(t, c.Table, c.After) {
+			b.tx.Recopy = append(b.tx.Recopy, b.recopyKey(c.Table, c.After, seq))
+			return
+		}
 		b.one(t, c.Table, InsertRows, nil, c.After, true, TallyInserted, n)
 	}
 	insert := func() {
@@ -293,7 +324,11 @@ func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 		return nil
 	case recopied:
 		b.tx.Recopied = append(b.tx.Recopied, b.recopyKey(c.Table, c.Before, seq))
-		remove(c.Before, false, NoTally)
+		cleared := NoTally
+		if m != copying { // the row that follows is counted as inserted
+			cleared = TallyCleared
+		}
+		remove(c.Before, false, cleared)
 		return nil
 	case wholeChange, rekey:
 	default:
@@ -314,6 +349,10 @@ func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 		del(c.Before)
 	case change.Update:
 		switch {
+		case b.again.has(t, c.Table, c.After):
+			remove(c.KeyRow(), false, TallyCleared)
+			remove(c.After, false, TallyCleared)
+			b.tx.Recopy = append(b.tx.Recopy, b.recopyKey(c.Table, c.After, seq))
 		case !c.KeyChanged():
 			if m != lenient {
 				count.Updated++

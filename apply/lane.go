@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // Limits of one target transaction. Larger ones are hardly faster, and hold up barriers.
@@ -108,6 +110,8 @@ type rowFailure struct {
 	seq    uint64
 	key    string
 	reason string
+	// collides is the key, in the form of the re-copy list, of a row that can be read again instead.
+	collides []byte
 	// violation is set when it is not the row's fault.
 	violation *Violation
 }
@@ -147,6 +151,7 @@ func climb(units []unit, try func(units []unit, single bool) error) error {
 
 // apply commits the units. Tables whose rows the target refuses are held on the way.
 func (l *lane) apply(ctx context.Context, units []unit) error {
+	defer clear(l.batch.again)
 	for {
 		for len(units) > 0 && units[0].place.Seq <= l.place.Seq {
 			units = units[1:]
@@ -172,6 +177,8 @@ func (l *lane) apply(ctx context.Context, units []unit) error {
 			return err
 		case row.violation != nil:
 			return row.violation
+		case row.collides != nil && l.batch.again.add(row.table, row.collides):
+			continue
 		}
 		if from, twice := l.held[row.table]; twice && from <= row.seq {
 			return fmt.Errorf("held table is applied: %w", row)
@@ -275,8 +282,11 @@ func blame(r *run, tx *Tx, seq uint64, err error) error {
 		if s.Op == InsertRows {
 			f.violation.Reason = "the row exists already"
 		}
-	} else {
-		f.reason = refusal.Reason
+		return f
+	}
+	f.reason = refusal.Reason
+	if refusal.Unique && !refusal.Duplicate && t.mode() == lenient && !t.Strict && row >= 0 && row < len(s.Rows) {
+		f.collides = change.AppendKey(nil, s.Shape.Key, s.Rows[row])
 	}
 	return f
 }

@@ -96,7 +96,7 @@ func (k *link) commit(ctx context.Context, tx *Tx) error {
 			}
 		}
 	}
-	for attempt := 0; ; attempt++ {
+	for attempt, moved := 0, 0; ; attempt++ {
 		err := k.once(ctx, func(s Session) error { return s.Apply(ctx, tx) })
 		var lost *LostError
 		switch {
@@ -112,9 +112,7 @@ func (k *link) commit(ctx context.Context, tx *Tx) error {
 				return err
 			}
 		case errors.Is(err, ErrMoved):
-			if attempt > 100 {
-				return fmt.Errorf("apply frames %d to %d: the ledger row is not found though it stands there; is crossfade.ledger written by somebody else", tx.From+1, tx.To.Seq)
-			}
+			moved++
 		default:
 			return err
 		}
@@ -125,6 +123,9 @@ func (k *link) commit(ctx context.Context, tx *Tx) error {
 		if done {
 			k.report(nil)
 			return nil
+		}
+		if moved > 100 {
+			return fmt.Errorf("apply frames %d to %d: the ledger row is not found though it stands there; is crossfade.ledger written by somebody else", tx.From+1, tx.To.Seq)
 		}
 	}
 }
@@ -137,13 +138,13 @@ func (k *link) committed(ctx context.Context, tx *Tx) (bool, error) {
 	}
 	found, at := 0, 0
 	for _, r := range rows {
+		if r.Token != tx.Token { // whichever lane's: all have the same, and the new owner may have made other lanes
+			return false, ErrRevoked
+		}
 		if tx.Lane != AllLanes && r.Lane != tx.Lane {
 			continue
 		}
 		found++
-		if r.Token != tx.Token {
-			return false, ErrRevoked
-		}
 		switch {
 		case tx.From == tx.To.Seq && r.Seq == tx.From: // only the counter tells
 			if r.Lane == max(tx.Lane, 0) && r.Counter > tx.Counter {

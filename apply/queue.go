@@ -16,7 +16,8 @@ type frame struct {
 	items   [][]item // by lane
 	arena   change.Arena
 	refs    atomic.Int32
-	size    int64
+	size    int64 // of the bytes and values
+	charged int64 // of size, to the pool
 	pool    *pool
 }
 
@@ -31,8 +32,9 @@ type pool struct {
 	limit int64
 
 	mu   sync.Mutex
-	used int64
+	used int64 // by frames that were admitted
 	free []*frame
+	kept int64 // by those that are free
 	room chan struct{}
 }
 
@@ -44,6 +46,8 @@ func (p *pool) get() *frame {
 	if n := len(p.free); n > 0 {
 		f := p.free[n-1]
 		p.free = p.free[:n-1]
+		p.kept -= f.size
+		f.size = 0
 		return f
 	}
 	return &frame{pool: p}
@@ -55,6 +59,7 @@ func (p *pool) admit(ctx context.Context, f *frame) error {
 		p.mu.Lock()
 		if p.used == 0 || p.used+f.size <= p.limit {
 			p.used += f.size
+			f.charged = f.size
 			p.mu.Unlock()
 			return nil
 		}
@@ -69,8 +74,10 @@ func (p *pool) admit(ctx context.Context, f *frame) error {
 
 func (p *pool) put(f *frame) {
 	p.mu.Lock()
-	p.used -= f.size
-	if len(p.free) < 16 && f.size < p.limit/4 {
+	p.used -= f.charged // nothing for a frame that was never admitted
+	f.charged = 0
+	if len(p.free) < 16 && p.kept+f.size <= p.limit/4 {
+		p.kept += f.size
 		clear(f.changes) // their rows keep the frame's bytes alive
 		f.changes, f.shapes = f.changes[:0], f.shapes[:0]
 		for i := range f.items {

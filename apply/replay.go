@@ -129,6 +129,7 @@ func (p *replay) read(ctx, work context.Context, from uint64) error {
 		return fmt.Errorf("replay %s from frame %d: %w", p.table.Setup.Source, from, err)
 	}
 	defer reader.Close()
+	chain := chain{stream: r.a.opts.Stream, seq: from - 1}
 	assemble := change.Assembler{Limit: r.a.opts.MaxRow}
 	first := from
 	stop := func(err error) error { // a row that cannot be mapped still
@@ -145,6 +146,9 @@ func (p *replay) read(ctx, work context.Context, from uint64) error {
 		f, err := reader.Next(ctx)
 		if err != nil {
 			return fmt.Errorf("replay %s from frame %d: %w", p.table.Setup.Source, first, err)
+		}
+		if err := chain.next(&f); err != nil {
+			return err
 		}
 		whole, ok, err := assemble.Add(f)
 		if err != nil {
@@ -332,8 +336,25 @@ func (p *replay) flush(work context.Context) error {
 	if len(p.units) == 0 {
 		return nil
 	}
-	r := p.run
-	err := climb(p.units, func(units []unit, single bool) error {
+	units := p.units
+	p.units, p.items, p.bytes = p.units[:0], 0, 0
+	defer clear(p.batch.again)
+	for {
+		done, err := p.apply(work, units)
+		var row *rowFailure
+		if !errors.As(err, &row) {
+			return err
+		}
+		units = units[done:]
+		if row.violation != nil || row.collides == nil || !p.batch.again.add(row.table, row.collides) {
+			return p.holdAgain(work, row)
+		}
+	}
+}
+
+// apply commits units, and says how many.
+func (p *replay) apply(work context.Context, units []unit) (done int, err error) {
+	err = climb(units, func(units []unit, single bool) error {
 		p.batch.reset(AllLanes)
 		p.batch.tx.Single = single
 		for i := range units {
@@ -346,17 +367,14 @@ func (p *replay) flush(work context.Context) error {
 		b := &p.batch.tx
 		tx.Steps, tx.Counts, tx.Recopy, tx.Recopied, tx.Single = b.Steps, b.Counts, b.Recopy, b.Recopied, single
 		err := p.commit(work, &tx)
-		if single {
-			err = blame(r, &tx, units[0].seq, err)
+		if err == nil {
+			done += len(units)
+		} else if single {
+			err = blame(p.run, &tx, units[0].seq, err)
 		}
 		return err
 	})
-	p.units, p.items, p.bytes = p.units[:0], 0, 0
-	var row *rowFailure
-	if !errors.As(err, &row) {
-		return err
-	}
-	return p.holdAgain(work, row)
+	return done, err
 }
 
 // tx returns a transaction that moves the holds of the table behind frame seq.

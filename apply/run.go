@@ -27,6 +27,7 @@ type run struct {
 	high     uint64  // and the highest: requests and a change of lanes wait for it
 	relane   bool
 	place    Place // the last frame dispatched
+	chain    chain
 	assemble change.Assembler
 	scratch  []byte
 	routes   []routed
@@ -51,7 +52,10 @@ func newRun(a *Applier, d *Durable) (*run, error) {
 		if row == nil {
 			return nil, fmt.Errorf("apply table %s: it is not registered in the target: run the setup first", t.Source)
 		}
-		r.tables[t.Source] = newTable(t, row)
+		var err error
+		if r.tables[t.Source], err = newTable(t, row); err != nil {
+			return nil, err
+		}
 	}
 	r.low = ^uint64(0)
 	for i, l := range d.Lanes {
@@ -103,6 +107,9 @@ func (a *Applier) inTrouble(lane int, err error) {
 
 // loop reads and dispatches frames, and serves requests in between.
 func (r *run) loop(ctx, work context.Context) error {
+	if err := r.compare(ctx); err != nil {
+		return err
+	}
 	if r.relane && r.low == r.high {
 		return r.changeLanes(ctx)
 	}
@@ -116,6 +123,7 @@ func (r *run) loop(ctx, work context.Context) error {
 		sum = 0
 	}
 	r.place = Place{Seq: after, Sum: sum, Time: r.place.Time}
+	r.chain = chain{stream: r.a.opts.Stream, seq: after, sum: sum}
 	reader, err := r.a.log.Read(ctx, after, sum)
 	if err != nil {
 		return fmt.Errorf("read the stream after frame %d: %w", after, err)
@@ -188,6 +196,9 @@ func (r *run) changeLanes(ctx context.Context) error {
 
 // frame dispatches the next frame of the stream.
 func (r *run) frame(ctx, work context.Context, f change.Frame) error {
+	if err := r.chain.next(&f); err != nil {
+		return err
+	}
 	whole, ok, err := r.assemble.Add(f)
 	if err != nil || !ok {
 		return err

@@ -269,6 +269,19 @@ func (a *Applier) Applied() uint64 {
 	return at
 }
 
+// AppliedOf is the last frame whose rows of a source table every lane has committed: a table that is held stands before its held frame.
+func (a *Applier) AppliedOf(source string) uint64 {
+	a.state.mu.Lock()
+	defer a.state.mu.Unlock()
+	at, _ := a.state.placeLocked()
+	for k, h := range a.state.held {
+		if k.source == source && h.From > 0 {
+			at = min(at, h.From-1)
+		}
+	}
+	return at
+}
+
 // Wait returns when every lane has committed frame seq; idle lanes do not wait for their time to move. When Run ends before that it returns why.
 func (a *Applier) Wait(ctx context.Context, seq uint64) error {
 	for {

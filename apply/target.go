@@ -226,6 +226,7 @@ type Refusal struct {
 	Row  int // in the step; -1: one of them
 	// Duplicate: the row's own key exists already. In a strict table that is a violation and not the row's fault.
 	Duplicate bool
+	Unique    bool   // a unique index has the row's value already; the key's, when Duplicate
 	Code      string // SQLSTATE or a name of our own
 	Reason    string
 }

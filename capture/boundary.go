@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/crossfade-io/crossfade/internal/change"
@@ -27,7 +28,8 @@ type answer struct {
 	err error
 }
 
-var errTailEnded = errors.New("the tail ended before the message could be published")
+// ErrEnded is returned to whoever waits for a publisher that has ended. Its successor may be asked.
+var ErrEnded = errors.New("the reading of the source's log has ended")
 
 func (b *boundary) enter() {
 	b.mu.Lock()
@@ -61,13 +63,6 @@ func (b *boundary) take() []request {
 	return r
 }
 
-// close answers everybody who waits when a run of the tail ends.
-func (b *boundary) close() {
-	for _, r := range b.take() {
-		r.done <- answer{err: errTailEnded}
-	}
-}
-
 // AtBoundary publishes a control message between two source transactions, if still says yes in that moment. ok is false when it said no.
 func (p *Publisher) AtBoundary(ctx context.Context, m change.ControlMessage, still func() bool) (seq uint64, ok bool, err error) {
 	r := request{message: m, still: still, done: make(chan answer, 1)}
@@ -77,6 +72,8 @@ func (p *Publisher) AtBoundary(ctx context.Context, m change.ControlMessage, sti
 	select {
 	case a := <-r.done:
 		return a.seq, a.ok, a.err
+	case <-p.ended:
+		return 0, false, fmt.Errorf("publish a message between two transactions: %w", ErrEnded)
 	case <-ctx.Done():
 		return 0, false, context.Cause(ctx)
 	}

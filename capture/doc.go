@@ -8,6 +8,7 @@
 //   - Every frame carries the place after it. Inside a transaction that is the place before the transaction and the number of its rows that
 //     are done, counted as logged, before selection, filter and mapping; so a restart goes on at exactly the next row.
 //   - A chunk is published only if its read has been proven to see every change published before it.
-//   - What is not understood is a [Stop], never skipped.
+//   - What is not understood is a [Stop], never skipped. What stands before it is published.
+//   - Rows that are read again are noted beside the stream before their deletion is published, until they are durable in it: a crash between loses none.
 //   - Positions are opaque here: only the engine that wrote one reads it.
 package capture

@@ -41,8 +41,9 @@ type Event struct {
 	Kind EventKind
 	// Change is set for Row and Truncate: in the shape of the table's version in force. It is valid until the next call of Next.
 	Change change.Change
-	// Marker is set for MarkerEvent.
+	// Marker is set for MarkerEvent, and Before is the place before it.
 	Marker Marker
+	Before string
 	// Time is when the transaction was committed, by the clock of the source, in microseconds since 1970; 0 for Alive.
 	Time int64
 }

@@ -62,11 +62,13 @@ type Publisher struct {
 	keyMoves  keyMoves
 	rows      atomic.Int64
 	committed atomic.Int64
+
+	ended chan struct{} // closed when Run ends: nothing is published any more
 }
 
 // NewPublisher returns a publisher that goes on at start.
 func NewPublisher(cfg Config, source Source, log Log, newMapper func() Mapper, start Start) *Publisher {
-	p := &Publisher{cfg: cfg, source: source, log: log, newMap: newMapper, stored: map[uint64]bool{}}
+	p := &Publisher{cfg: cfg, source: source, log: log, newMap: newMapper, stored: map[uint64]bool{}, ended: make(chan struct{})}
 	at := Published{Position: start.Position, Seq: start.Seq, Time: start.Time}
 	if !start.Inside {
 		at.Flags = change.TxEnd
@@ -95,14 +97,14 @@ func (p *Publisher) CaughtUp() bool {
 // Run tails the source until ctx ends or something stops it. After an error a new publisher starts from what [Recover] finds in the stream: only the
 // stream knows which of the last frames arrived.
 func (p *Publisher) Run(ctx context.Context) error {
+	defer close(p.ended)
 	from := p.Published().Position
 	tail, err := p.source.Tail(ctx, from, p.cfg.Tables)
 	if err != nil {
 		return fmt.Errorf("read the source's log from %s: %w", short(from), err)
 	}
-	t := &tailing{Publisher: p, tail: tail, mapper: p.newMap(), lastMove: time.Now()}
+	t := &tailing{Publisher: p, tail: tail, mapper: p.newMap(), newest: p.Published().Time, lastMove: time.Now()}
 	err = t.run(ctx)
-	p.boundary.close()
 	if cerr := tail.Close(); err == nil {
 		err = cerr
 	}
@@ -134,13 +136,16 @@ func (t *tailing) run(ctx context.Context) error {
 	}()
 	for {
 		ev, err := t.next(ctx)
+		var stop *Stop
 		switch {
+		case ctx.Err() != nil: // also while the source has more to say
+			return context.Cause(ctx)
 		case err == nil:
 			err = t.take(ctx, ev)
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
 		case errors.Is(err, context.DeadlineExceeded):
 			err = t.idle(ctx)
+		case errors.As(err, &stop): // what stands before it is good, and is not held back by it
+			err = errors.Join(err, t.idle(ctx))
 		}
 		if err != nil {
 			return err
@@ -180,10 +185,7 @@ func (t *tailing) take(ctx context.Context, ev *Event) error {
 		t.boundary.enter()
 		return t.row(ctx, ev)
 	case MarkerEvent:
-		t.boundary.enter()
-		t.markers = append(t.markers, ev.Marker)
-		t.newest = max(t.newest, ev.Time)
-		return nil
+		return t.marker(ctx, ev)
 	case Commit:
 		t.moved = true
 		t.committed.Add(1)
@@ -208,10 +210,8 @@ func (t *tailing) row(ctx context.Context, ev *Event) error {
 		if err := t.builder.Add(c); err != nil {
 			return err
 		}
-		if size := int64(t.builder.Size() - before); t.cfg.MaxRow > 0 && size > t.cfg.MaxRow {
-			return &Stop{Position: t.tail.Place(), Object: c.Table.String(),
-				Reason: fmt.Sprintf("the row %s has %d bytes, more than stream.max_row (%d)", c.Table.KeyString(c.KeyRow()), size, t.cfg.MaxRow),
-				Remedy: "raise stream.max_row and resume"}
+		if err := t.tooLarge(c, t.builder.Size()-before, t.Published().Position); err != nil {
+			return err
 		}
 		t.newest = max(t.newest, ev.Time)
 		t.rows.Add(1)
@@ -233,6 +233,39 @@ func (t *tailing) row(ctx context.Context, ev *Event) error {
 	return nil
 }
 
+// marker notes a marker, for the end of its transaction. What was collected before it is published now, with the place before it: who goes on there
+// reads the marker again.
+func (t *tailing) marker(ctx context.Context, ev *Event) error {
+	if t.builder.Len() > 0 && len(t.markers) == 0 {
+		if err := t.flushAt(ctx, t.flags(), ev.Before); err != nil {
+			return err
+		}
+	}
+	t.boundary.enter()
+	t.moved = true
+	t.markers = append(t.markers, ev.Marker)
+	t.newest = max(t.newest, ev.Time)
+	return nil
+}
+
+// flags of a frame that ends where the tail stands.
+func (t *tailing) flags() change.Flags {
+	if t.boundary.isInside() {
+		return 0
+	}
+	return change.TxEnd
+}
+
+// tooLarge is the Stop of a row that the stream shall not carry.
+func (p *Publisher) tooLarge(c *change.Change, size int, at string) error {
+	if p.cfg.MaxRow <= 0 || int64(size) <= p.cfg.MaxRow {
+		return nil
+	}
+	return &Stop{Position: at, Object: sourceOf(c),
+		Reason: fmt.Sprintf("the row %s has %d bytes, more than stream.max_row (%d)", c.Table.KeyString(c.KeyRow()), size, p.cfg.MaxRow),
+		Remedy: "raise stream.max_row and resume"}
+}
+
 // commit publishes what must not wait, at the end of a source transaction.
 func (t *tailing) commit(ctx context.Context) error {
 	if t.builder.Len() > 0 && (t.log.InFlight() == 0 || t.builder.Size() >= FrameSize || len(t.markers) > 0 || t.boundary.asked()) {
@@ -250,14 +283,11 @@ func (t *tailing) commit(ctx context.Context) error {
 	return t.settle(ctx)
 }
 
-// idle publishes what was collected when the source has nothing more to say for the moment.
+// idle publishes what was collected when the source has nothing more to say for the moment. A place behind a marker is named only by the frames
+// from the marker on: who goes on there would not read it again.
 func (t *tailing) idle(ctx context.Context) error {
-	if t.builder.Len() > 0 {
-		flags := change.TxEnd
-		if t.boundary.isInside() {
-			flags = 0
-		}
-		if err := t.flush(ctx, flags); err != nil {
+	if t.builder.Len() > 0 && len(t.markers) == 0 {
+		if err := t.flush(ctx, t.flags()); err != nil {
 			return err
 		}
 	}
@@ -289,7 +319,10 @@ func (t *tailing) settle(ctx context.Context) error {
 
 // flush publishes the collected changes.
 func (t *tailing) flush(ctx context.Context, flags change.Flags) error {
-	after := t.tail.Place()
+	return t.flushAt(ctx, flags, t.tail.Place())
+}
+
+func (t *tailing) flushAt(ctx context.Context, flags change.Flags, after string) error {
 	t.publishing.Lock()
 	defer t.publishing.Unlock()
 	last := t.Published()

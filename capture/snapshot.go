@@ -52,6 +52,9 @@ type chunk struct {
 
 // NewSnapshot returns the copying of tables that goes on where start says.
 func NewSnapshot(cfg SnapshotConfig, pub *Publisher, ledger Ledger, tables []*catalog.Table, start Start) (*Snapshot, error) {
+	if cfg.Parallel < 1 || cfg.ChunkRows < 1 {
+		return nil, fmt.Errorf("snapshot with %d reads of %d rows", cfg.Parallel, cfg.ChunkRows)
+	}
 	s := &Snapshot{cfg: cfg, pub: pub, ledger: ledger}
 	for _, t := range tables {
 		c := &tableCopy{table: t, progress: start.Tables[t.String()]}
@@ -172,6 +175,9 @@ func (s *Snapshot) copySet(ctx context.Context, set []*chunk) (took time.Duratio
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return 0, err
 		}
+		if err := s.letTailCatchUp(ctx, time.Since(began)); err != nil {
+			return 0, err
+		}
 	}
 }
 
@@ -256,11 +262,15 @@ func (w *rowWriter) add(ctx context.Context, row change.Row) error {
 		return err
 	}
 	for i := range out {
+		before := w.builder.Size()
 		if err := w.builder.Add(&out[i]); err != nil {
 			return err
 		}
+		if err := w.s.pub.tooLarge(&out[i], w.builder.Size()-before, w.s.pub.Published().Position); err != nil {
+			return err
+		}
 	}
-	if w.builder.Size() >= FrameSize {
+	if !w.meta.Recopy && w.builder.Size() >= FrameSize {
 		return w.flush(ctx)
 	}
 	return nil

@@ -35,7 +35,9 @@ type Log interface {
 	Wait(ctx context.Context, seq uint64) error
 	// InFlight is the number of frames that are not acknowledged.
 	InFlight() int
+	// Put keeps a small fact beside the frames, the last value of each key; Get reads it. It is durable when Put returns.
 	Put(ctx context.Context, key string, data []byte) error
+	Get(ctx context.Context, key string) (data []byte, ok bool, err error)
 }
 
 // Mapper turns source rows into target rows. One goroutine uses a mapper; what it returns is valid until its next call.
@@ -45,8 +47,8 @@ type Mapper interface {
 
 // Ledger is what capture must know of the target: the wait of a table for strictness.
 type Ledger interface {
-	// Applied is the lowest sequence that any lane stands on.
-	Applied(ctx context.Context) (uint64, error)
+	// Applied is the last frame whose rows of the table are in the target, whichever lane they go through; a table that is held stays where it is.
+	Applied(ctx context.Context, sourceTable string) (uint64, error)
 	// Recopy returns the source keys of the table's rows that must be read again.
 	Recopy(ctx context.Context, sourceTable string) ([]Recopy, error)
 }

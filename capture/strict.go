@@ -20,14 +20,17 @@ import (
 // Without (c) a change that a chunk already contains would follow the strict frame, and be an error there.
 func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) (seq uint64, err error) {
 	name := c.table.String()
-	var recopied uint64
+	recopied, err := s.finishRecopy(ctx, c)
+	if err != nil {
+		return 0, err
+	}
 	for {
-		position, err := s.pub.source.Position(ctx)
+		position, err := s.position(ctx)
 		if err != nil {
 			return 0, err
 		}
 		floor := max(s.pub.keyMoves.of(name), recopied)
-		if err := s.waitApplied(ctx, floor); err != nil {
+		if err := s.waitApplied(ctx, name, floor); err != nil {
 			return 0, err
 		}
 		list, err := s.ledger.Recopy(ctx, name)
@@ -57,51 +60,22 @@ func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) (seq uint64, er
 	}
 }
 
-// recopy reads the listed rows again, as a chunk. The frame before the rows deletes them on the target, so that a row that is gone stays gone.
-func (s *Snapshot) recopy(ctx context.Context, c *tableCopy, list []Recopy) (seq uint64, err error) {
-	m := change.ControlMessage{Type: change.Recopied, Table: c.table.String()}
-	keys := make([]change.Row, 0, len(list))
-	for _, r := range list {
-		keys = append(keys, r.Source)
-		m.Keys = append(m.Keys, r.Target)
-	}
+// position is P. A server that cannot say it yet is asked again.
+func (s *Snapshot) position(ctx context.Context) (string, error) {
 	for {
-		err := s.hold(ctx, func(proof string) error {
-			var rows []change.Row // few: read before anything is published, so that a proof that fails leaves nothing behind
-			err := s.pub.source.ReadKeys(ctx, proof, c.table, keys, func(row change.Row) error {
-				rows = append(rows, row.Clone())
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			if seq, err = s.pub.announce(ctx, m); err != nil {
-				return err
-			}
-			w := s.newWriter(c.table, true)
-			for _, row := range rows {
-				if err := w.add(ctx, row); err != nil {
-					return err
-				}
-			}
-			if err := w.flush(ctx); err != nil {
-				return err
-			}
-			seq = max(seq, w.seq)
-			return nil
-		})
+		p, err := s.pub.source.Position(ctx)
 		if err == nil || !errors.Is(err, ErrNotVisible) {
-			return seq, err
+			return p, err
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return 0, err
+			return "", err
 		}
 	}
 }
 
-func (s *Snapshot) waitApplied(ctx context.Context, seq uint64) error {
+func (s *Snapshot) waitApplied(ctx context.Context, table string, seq uint64) error {
 	for {
-		at, err := s.ledger.Applied(ctx)
+		at, err := s.ledger.Applied(ctx, table)
 		if err != nil {
 			return err
 		}
@@ -125,6 +99,11 @@ func (p *Publisher) WaitCovered(ctx context.Context, position string) error {
 		}
 		if covered {
 			return nil
+		}
+		select {
+		case <-p.ended:
+			return fmt.Errorf("wait for a place in the source's log: %w", ErrEnded)
+		default:
 		}
 		if time.Now().After(beat) {
 			if err := p.source.Heartbeat(ctx); err != nil {

@@ -20,6 +20,7 @@ const (
 	ZeroDateNull  = "null"
 	NULError      = "error"
 	NULStrip      = "strip"
+	NULReplace    = "replace:" // followed by what takes its place
 )
 
 // Config is the whole configuration of one migration.
@@ -129,6 +130,8 @@ type ColumnRule struct {
 	Target string `yaml:"target"`
 	// Value is an expression over the source row.
 	Value string `yaml:"value"`
+	// As is the type in the target. Default: what the type mapping or the expression says.
+	As string `yaml:"as"`
 	// Mask replaces the value in the target.
 	Mask string `yaml:"mask"`
 	// Drop leaves the source column out of the target.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 func (c *Config) checkTransform(ms *mistakes) {
@@ -69,8 +70,8 @@ func (r ColumnRule) check(ms *mistakes, path string) {
 	switch {
 	case r.Drop:
 		required(ms, path+".source", r.Source, "name the column to drop")
-		if r.Target != "" || r.Value != "" || r.Mask != "" {
-			ms.add(path+".drop", "stands beside target, value or mask", "a dropped column has none of them: remove one or the other")
+		if r.Target != "" || r.Value != "" || r.As != "" || r.Mask != "" {
+			ms.add(path+".drop", "stands beside target, value, as or mask", "a dropped column has none of them: remove one or the other")
 		}
 	case r.Value != "":
 		required(ms, path+".target", r.Target, "name the column that takes the value")
@@ -79,8 +80,8 @@ func (r ColumnRule) check(ms *mistakes, path string) {
 		}
 	case r.Source == "":
 		ms.add(path, "has neither source nor value", "name the source column, or give a value to fill target with")
-	case r.Target == "" && r.Mask == "" && r.Reverse.IsZero():
-		ms.add(path, "changes nothing", "give target, value, mask or drop, or remove it")
+	case r.Target == "" && r.As == "" && r.Mask == "" && r.Reverse.IsZero():
+		ms.add(path, "changes nothing", "give target, value, as, mask or drop, or remove it")
 	}
 	if r.Mask != "" && r.Source == "" {
 		ms.add(path+".mask", "has no source column", "name the column to mask")
@@ -102,9 +103,27 @@ func (r TypeRule) check(ms *mistakes, path string) {
 			ms.fail(path+".column", err)
 		}
 	}
-	oneOf(ms, path+".zero_date", r.ZeroDate, "", ZeroDateError, ZeroDateNull)
-	oneOf(ms, path+".nul", r.NUL, "", NULError, NULStrip)
+	if !standsForZeroDate(r.ZeroDate) {
+		ms.add(path+".zero_date", fmt.Sprintf("%q is not known", r.ZeroDate), `use error, "null" or a date that stands for it, such as 1970-01-01, or leave it out`)
+	}
+	if filler, replaces := strings.CutPrefix(r.NUL, NULReplace); !replaces || filler == "" {
+		oneOf(ms, path+".nul", r.NUL, "", NULError, NULStrip, NULReplace+"X")
+	}
 	if r.As == "" && r.ZeroDate == "" && r.NUL == "" {
 		ms.add(path, "changes nothing", "give as, zero_date or nul, or remove it")
 	}
+}
+
+// standsForZeroDate reports whether the word is one that zero_date takes.
+func standsForZeroDate(word string) bool {
+	switch word {
+	case "", ZeroDateError, ZeroDateNull:
+		return true
+	}
+	for _, layout := range []string{time.DateOnly, time.DateTime} { // fractions of a second follow by themselves
+		if _, err := time.Parse(layout, word); err == nil {
+			return true
+		}
+	}
+	return false
 }

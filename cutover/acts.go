@@ -12,7 +12,7 @@ import (
 
 // attempt runs a new attempt after a go.
 func (r *run) attempt(c checked) error {
-	r.go_, r.epoch = c, c.epoch
+	r.go_, r.epoch, r.mine = c, c.epoch, c.epoch
 	r.record = Record{Instance: r.m.instance, SourceID: c.sourceID, TargetID: c.targetID}
 	return r.drive(protocol.Arm)
 }

@@ -111,6 +111,13 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 	if v, err := m.verifier.Readiness(ctx); err == nil {
 		c.cleanAt = v.CleanAt
 	}
+	if len(c.Reasons) == 0 { // it costs the most, and comes last
+		found, err := m.verifier.Recount(ctx)
+		if err != nil {
+			say(problem("count", "target", err.Error(), "see the error"))
+		}
+		say(found...)
+	}
 	if err := m.predict(ctx, &c); err != nil {
 		say(problem("predict", m.cfg.Migration, err.Error(), "see the error"))
 	}

@@ -212,6 +212,9 @@ type StreamReadiness struct {
 type Verifier interface {
 	// Readiness answers without waiting.
 	Readiness(ctx context.Context) (VerifyReadiness, error)
+	// Recount counts the rows of the target and holds them against those kept since the last full pass. It takes as long as that takes, up to a bound
+	// of its own, and belongs before the fence. A table that somebody else has written to is a finding of severity error.
+	Recount(ctx context.Context) ([]Finding, error)
 	// Touched compares, with the source fenced and the target drained, every key changed since it was last verified, and the kept counts.
 	// It must give up when ctx ends.
 	Touched(ctx context.Context) (Verification, error)
@@ -233,6 +236,7 @@ type Verification struct {
 	Tables      []TableResult `json:"tables"`
 	Touched     int           `json:"touched"` // keys compared
 	Differences []Difference  `json:"differences,omitempty"`
+	Lossy       []Lossy       `json:"lossy,omitempty"`
 }
 
 // TableResult is one table of the report.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/crossfade-io/crossfade/cutover/protocol"
@@ -28,8 +29,6 @@ type Config struct {
 	Switch         []Switch
 	// SourceURL and TargetURL are told to switch steps; without password.
 	SourceURL, TargetURL string
-	// Lossy goes into the report.
-	Lossy []Lossy
 	// Notify is called at every step; it must not block.
 	Notify func(Status)
 	// Failpoint is called before and after every statement, journal write and outside effect, with act:before or act:after. For tests; see
@@ -55,7 +54,8 @@ type Machine struct {
 	instance string
 	log      *slog.Logger
 
-	busy chan struct{} // holds one token while somebody acts
+	busy       chan struct{} // holds one token while somebody acts
+	recovering atomic.Bool   // and that is Recover
 
 	mu     sync.Mutex
 	status Status
@@ -127,9 +127,7 @@ func (m *Machine) setState(f func(*Status)) {
 // left is settled first; one that is decided goes on where it stopped. Ctx is the life of the process: when it ends before the decision
 // the attempt is aborted, after it the step that runs is finished.
 func (m *Machine) Cutover(ctx context.Context) (Report, error) {
-	select {
-	case m.busy <- struct{}{}:
-	default:
+	if !m.turn(ctx) {
 		f := Finding{"error", "busy", m.cfg.Migration, "a cutover or an abort is running", "wait for it to end"}
 		return m.noGo(GoNoGo{Reasons: []Finding{f}}), &NoGo{Reasons: []Finding{f}}
 	}
@@ -175,7 +173,28 @@ func (m *Machine) Cutover(ctx context.Context) (Report, error) {
 	if errors.Is(err, ErrCrash) {
 		return Report{}, err
 	}
+	if refused := (*NoGo)(nil); errors.As(err, &refused) {
+		return m.noGo(GoNoGo{Reasons: refused.Reasons}), err
+	}
 	return m.reportOf(ctx, r.epoch), err
+}
+
+// turn waits for Recover, but not for another cutover or an abort.
+func (m *Machine) turn(ctx context.Context) bool {
+	select {
+	case m.busy <- struct{}{}:
+		return true
+	default:
+	}
+	if !m.recovering.Load() {
+		return false
+	}
+	select {
+	case m.busy <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // settled: the abort of an earlier attempt was finished.
@@ -234,7 +253,11 @@ func (m *Machine) Recover(ctx context.Context) error {
 	default:
 		return nil
 	}
-	defer func() { <-m.busy }()
+	m.recovering.Store(true)
+	defer func() {
+		m.recovering.Store(false)
+		<-m.busy
+	}()
 	r := m.newRun(ctx)
 	defer r.close()
 	at, err := r.look(ctx)

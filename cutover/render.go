@@ -17,10 +17,7 @@ var order = []protocol.Step{protocol.Prepared, protocol.Converged, protocol.Step
 
 func (m *Machine) empty(verdict string) Report {
 	r := Report{Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Tables: []TableResult{}, Sequences: []ReportSequence{}, Guards: []Guard{},
-		Lossy: slices.Clone(m.cfg.Lossy), Differences: []Difference{}, Reasons: []Finding{}, Warnings: []Finding{}}
-	if r.Lossy == nil {
-		r.Lossy = []Lossy{}
-	}
+		Lossy: []Lossy{}, Differences: []Difference{}, Reasons: []Finding{}, Warnings: []Finding{}}
 	return r
 }
 
@@ -149,6 +146,7 @@ func (r *Report) add(e Entry) error {
 	verification := func(v Verification) {
 		r.Tables = append(r.Tables, v.Tables...)
 		r.Differences = append(r.Differences, v.Differences...)
+		r.Lossy = append(r.Lossy, v.Lossy...)
 	}
 	if e.Outcome == OutcomeFailed {
 		var f failure

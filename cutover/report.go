@@ -52,7 +52,7 @@ type Guard struct {
 	Did  string `json:"did"`
 }
 
-// Lossy is a rule of the mapping by which values are altered or dropped.
+// Lossy is a rule of the mapping by which values are altered or dropped, and how many were at the last full pass.
 type Lossy struct {
 	Table  string `json:"table"`
 	Column string `json:"column"`

@@ -16,6 +16,7 @@ import (
 type run struct {
 	m      *Machine
 	epoch  int64
+	mine   int64          // the epoch of the attempt that this run means to begin; 0: none
 	state  protocol.State // of the attempt, as last seen or written
 	record Record         // of the attempt
 	retry  bool           // switch steps that failed are run again
@@ -146,6 +147,7 @@ func (r *run) drive(at protocol.Act) error {
 		case protocol.Stop:
 			return r.outcome()
 		case protocol.Observe:
+			r.release() // whatever is found, this walk does not go on under its reads; and triggers cannot be dropped under them
 			if next, err = r.look(r.after); err != nil {
 				next = protocol.Observe
 			}
@@ -228,6 +230,9 @@ type failure struct {
 
 // outcome says how the walk ended.
 func (r *run) outcome() error {
+	if r.mine != 0 && (r.state == protocol.None || r.epoch != r.mine) && r.state != protocol.Decided {
+		return &NoGo{Reasons: []Finding{problem("attempt", r.m.cfg.Migration, fmt.Sprintf("cutover %d came to nothing: %v", r.mine, errors.Join(r.cause, r.stopped)), "try again")}}
+	}
 	switch r.state {
 	case protocol.Decided:
 		if r.stopped == nil {

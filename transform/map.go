@@ -37,14 +37,8 @@ func (p *Plan) Mapper() *Mapper {
 	return m
 }
 
-// Lossy lists the policies with the number of values that this mapper has changed by each.
-func (m *Mapper) Lossy() []Lossy {
-	out := m.plan.Lossy()
-	for i := range out {
-		out[i].Rows = m.values.lossy[i]
-	}
-	return out
-}
+// Altered is the number of values that this mapper has changed, by the policies of [Plan.Lossy].
+func (m *Mapper) Altered() []uint64 { return m.values.lossy }
 
 // RowError is why a row has no target row. It is about the row, not about the program: the row is refused and its table held.
 type RowError struct {

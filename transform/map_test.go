@@ -170,7 +170,7 @@ func TestACalculatedValueIsCheckedLikeAnyOther(t *testing.T) {
 		{"bytes(b)", "", "616263"},
 		{"l", "bit(4)", "0101"},
 		{"l", "bit(5)", "!4 bits for bit(5)"},
-		{"b + unhex('00') ", "", "!do not go together"},
+		{"b + unhex('00') ", "", "!+ between text and bytes"},
 		{"b", "jsonb", "!not JSON"},
 		{"'{\"b\": \"' + b + '\"}'", "jsonb", `{"b": "abc"}`},
 		{"nil ?? b", "", "!nil on the left"},

@@ -30,7 +30,7 @@ func (p *Plan) Table(source string) *Table {
 // Findings are what an operator should know before the move: warnings and remarks, no errors.
 func (p *Plan) Findings() []catalog.Finding { return p.findings }
 
-// Lossy lists every policy that may change values. Rows is 0: a [Mapper] counts.
+// Lossy lists every policy that may change values. [Mapper.Altered] counts them in this order.
 func (p *Plan) Lossy() []Lossy { return append([]Lossy(nil), p.lossy...) }
 
 // Table is one table of a plan.

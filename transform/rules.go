@@ -99,5 +99,4 @@ type Lossy struct {
 	Table  string `json:"table"` // of the source
 	Column string `json:"column"`
 	Rule   string `json:"rule"`
-	Rows   uint64 `json:"rows"` // rows whose value it has changed
 }

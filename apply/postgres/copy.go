@@ -33,7 +33,7 @@ func (s *session) copyRows(ctx context.Context, tx *apply.Tx, i int, p *prepared
 		return false, err
 	}
 	tag, err := s.conn.CopyFrom(ctx, bytes.NewReader(s.copyBuf), copySQL(p.meta, cols))
-	if cap(s.copyBuf) > 16<<20 { // one very large row must not hold its memory for ever
+	if cap(s.copyBuf) > largeBuffer {
 		s.copyBuf = nil
 	}
 	s.openPipe(ctx)

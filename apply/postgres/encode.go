@@ -24,9 +24,11 @@ const (
 	oidBpchar      = 1042
 	oidVarchar     = 1043
 	oidDate        = 1082
+	oidTime        = 1083
 	oidTimestamp   = 1114
 	oidTimestamptz = 1184
 	oidInterval    = 1186
+	oidTimetz      = 1266
 	oidNumeric     = 1700
 	oidBit         = 1560
 	oidVarbit      = 1562
@@ -70,7 +72,7 @@ func (c *column) fits(v *change.Value) error {
 		if n := c.length(); n >= 0 && len(v.B) > n && utf8.RuneCount(v.B) > n {
 			return refuse(c, v, fmt.Sprintf("is longer than %d characters", n))
 		}
-	case oidTimestamp, oidTimestamptz, oidInterval:
+	case oidTimestamp, oidTimestamptz, oidTime, oidTimetz, oidInterval:
 		f := c.fraction()
 		if dot := indexByte(v.B, '.'); f < 6 && dot >= 0 && len(v.B)-dot-1 > f && !onlyZeros(v.B[dot+1+f:]) {
 			return refuse(c, v, fmt.Sprintf("has more than %d digits of a second", f))

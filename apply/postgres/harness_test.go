@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +17,61 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
+// events are those that the appliers of a world have told of.
+type events struct {
+	mu   sync.Mutex
+	list []apply.Event
+}
+
+func (e *events) add(event apply.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(e.list, event)
+}
+
+// told reports whether there was an event of that kind with the words in it.
+func (e *events) told(kind apply.EventKind, words string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.ContainsFunc(e.list, func(x apply.Event) bool { return x.Kind == kind && strings.Contains(x.Table+" "+x.Detail, words) })
+}
+
+// trips ends an applier as a crash does, at a transaction that it picks: the transaction is not sent, and nothing after it.
+type trips struct {
+	pick func(tx *apply.Tx) bool
+	wait func() // before the crash
+}
+
+var errTrip = errors.New("the power has failed")
+
+type tripTarget struct {
+	apply.Target
+	trips *trips
+}
+
+func (t *tripTarget) Session(ctx context.Context) (apply.Session, error) {
+	s, err := t.Target.Session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &tripSession{s, t.trips}, nil
+}
+
+type tripSession struct {
+	apply.Session
+	trips *trips
+}
+
+func (s *tripSession) Apply(ctx context.Context, tx *apply.Tx) error {
+	if s.trips.pick(tx) {
+		if s.trips.wait != nil {
+			s.trips.wait()
+		}
+		return errTrip
+	}
+	return s.Session.Apply(ctx, tx)
+}
+
 // memoryLog is a sealed, chained log of real frames.
 type memoryLog struct {
 	mu     sync.Mutex
@@ -23,8 +80,7 @@ type memoryLog struct {
 	sums   []uint64
 	shapes map[uint64]*change.Table
 	grown  chan struct{}
-	// reads counts Read calls by the place they start from.
-	reads []uint64
+	skip   uint64 // sequences that the next frames leave out
 }
 
 func newLog() *memoryLog {
@@ -40,7 +96,7 @@ func (l *memoryLog) append(t testing.TB, frames ...[]byte) uint64 {
 		if n := len(l.sums); n > 0 {
 			prev = l.sums[n-1]
 		}
-		sum, err := change.Seal(f, l.id, uint64(len(l.frames)+1), prev)
+		sum, err := change.Seal(f, l.id, uint64(len(l.frames)+1)+l.skip, prev)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,6 +105,14 @@ func (l *memoryLog) append(t testing.TB, frames ...[]byte) uint64 {
 	close(l.grown)
 	l.grown = make(chan struct{})
 	return uint64(len(l.frames))
+}
+
+// upTo returns another log that is the same up to a frame.
+func (l *memoryLog) upTo(seq int) *memoryLog {
+	out := newLog()
+	out.shapes = l.shapes
+	out.frames, out.sums = append(out.frames, l.frames[:seq]...), append(out.sums, l.sums[:seq]...)
+	return out
 }
 
 // add appends a frame of changes.
@@ -107,11 +171,10 @@ func (l *memoryLog) shape(id uint64) (*change.Table, error) {
 func (l *memoryLog) Read(_ context.Context, after, sum uint64) (apply.Reader, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.reads = append(l.reads, after)
 	if after > uint64(len(l.frames)) {
 		return nil, fmt.Errorf("the log ends at %d", len(l.frames))
 	}
-	if sum != 0 && l.sums[after-1] != sum {
+	if after > 0 && sum != 0 && l.sums[after-1] != sum {
 		return nil, errors.New("another checksum at the same place")
 	}
 	return &memoryReader{log: l, at: after}, nil
@@ -150,6 +213,8 @@ type world struct {
 	target *Target
 	log    *memoryLog
 	opts   apply.Options
+	trips  *trips // may be nil
+	events *events
 
 	applier *apply.Applier
 	cancel  context.CancelFunc
@@ -158,11 +223,19 @@ type world struct {
 
 func newWorld(t testing.TB, major int, ddl string, tables ...apply.TableSetup) *world {
 	t.Helper()
-	db := testdb.Postgres(t, major).Database(t)
+	return newWorldAt(t, testdb.Postgres(t, major).Database(t), "", ddl, tables...)
+}
+
+// newWorldAt is a world in a database, which the applier reaches by another URL if there is one.
+func newWorldAt(t testing.TB, db *testdb.PostgresDB, url, ddl string, tables ...apply.TableSetup) *world {
+	t.Helper()
 	if ddl != "" {
 		db.Exec(t, ddl)
 	}
-	target, err := Open(t.Context(), Config{URL: db.URL(), Migration: "test"})
+	if url == "" {
+		url = db.URL()
+	}
+	target, err := Open(t.Context(), Config{URL: url, Migration: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,21 +243,26 @@ func newWorld(t testing.TB, major int, ddl string, tables ...apply.TableSetup) *
 	if err := target.Setup(t.Context(), tables); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, db: db, target: target, log: newLog()}
-	w.opts = apply.Options{Stream: w.log.id, Tables: tables, Lanes: 3, Shapes: w.log.shape}
+	w := &world{t: t, db: db, target: target, log: newLog(), events: new(events)}
+	w.opts = apply.Options{Stream: w.log.id, Tables: tables, Lanes: 3, Shapes: w.log.shape, Notify: w.events.add}
 	t.Cleanup(func() { w.stop() })
 	return w
 }
 
 func (w *world) start() {
 	w.t.Helper()
-	a, err := apply.New(w.target, w.log, w.opts)
+	var target apply.Target = w.target
+	if w.trips != nil {
+		target = &tripTarget{w.target, w.trips}
+	}
+	a, err := apply.New(target, w.log, w.opts)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w.applier, w.cancel, w.done = a, cancel, make(chan error, 1)
-	go func() { w.done <- a.Run(ctx) }()
+	done := make(chan error, 1)
+	w.applier, w.cancel, w.done = a, cancel, done
+	go func() { done <- a.Run(ctx) }()
 }
 
 // stop ends the applier and returns what Run returned.
@@ -233,14 +311,23 @@ func (w *world) fails() error {
 // eventually polls until the condition holds.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
+	eventuallyIn(context.Background(), t, what, ok)
+}
+
+// eventuallyIn is for other goroutines than the test's: it gives up with the context.
+func eventuallyIn(ctx context.Context, t testing.TB, what string, ok func() bool) {
+	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(60 * time.Second)
 	for !ok() {
 		select {
 		case <-tick.C:
+		case <-ctx.Done():
+			return
 		case <-deadline:
-			t.Fatalf("not in time: %s", what)
+			t.Errorf("not in time: %s", what)
+			return
 		}
 	}
 }

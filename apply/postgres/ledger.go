@@ -39,13 +39,14 @@ VALUES ($1, $2, $3::integer, $4, $5::bigint, $6::bigint, $7::bigint, $8::bigint,
 			other, m, side, strconv.Itoa(c.Lane), c.Source, strconv.FormatInt(c.Copied, 10), strconv.FormatInt(c.Inserted, 10),
 			strconv.FormatInt(c.Updated, 10), strconv.FormatInt(c.Deleted, 10), strconv.FormatInt(c.Missed, 10))
 	}
-	for _, k := range tx.Recopied {
-		s.send(`DELETE FROM crossfade.recopy WHERE migration = $1 AND side = $2 AND source_table = $3 AND pg_catalog.sha256(key) = pg_catalog.sha256($4::bytea) AND seq <= $5::bigint`,
-			other, m, side, k.Source, byteaText(k.Key), int64Text(k.Seq))
-	}
 	for _, k := range tx.Recopy {
 		s.send(`INSERT INTO crossfade.recopy AS r (migration, side, source_table, key, seq) VALUES ($1, $2, $3, $4::bytea, $5::bigint)
 ON CONFLICT (migration, side, source_table, sha256(key)) DO UPDATE SET seq = GREATEST(r.seq, EXCLUDED.seq)`,
+			other, m, side, k.Source, byteaText(k.Key), int64Text(k.Seq))
+	}
+	// after the list has grown: a key that was listed and read again in one transaction is off the list, one listed later is not
+	for _, k := range tx.Recopied {
+		s.send(`DELETE FROM crossfade.recopy WHERE migration = $1 AND side = $2 AND source_table = $3 AND pg_catalog.sha256(key) = pg_catalog.sha256($4::bytea) AND seq <= $5::bigint`,
 			other, m, side, k.Source, byteaText(k.Key), int64Text(k.Seq))
 	}
 	for _, h := range tx.Hold {

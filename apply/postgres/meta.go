@@ -15,8 +15,9 @@ type meta struct {
 	shape   *change.Table
 	name    string // quoted
 	columns []column
-	// keyIndex is the name of the index that the key's uniqueness stands on.
-	keyIndex string
+	// keyIndex is the name of the index that the key's uniqueness stands on; the server reports those of its partitions.
+	keyIndex   string
+	partitions []string // their indexes
 }
 
 // column is one column as the server has it.
@@ -67,6 +68,9 @@ FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd'`, 
 			return nil, fmt.Errorf("target column %s.%s has a type without arrays (%s), which cannot be written: use a base type", shape, want.Name, want.Type)
 		}
 		m.columns[i] = column{name: quote(want.Name), oid: uint32(oid), array: uint32(array), modifier: int32(modifier), identity: string(r[4]) == "t"}
+		if c := &m.columns[i]; c.oid == oidNumeric && c.modifier >= 4 && c.scale() < 0 {
+			return nil, fmt.Errorf("target column %s.%s rounds whole numbers (a numeric with a scale below 0): give it a scale of 0", shape, want.Name)
+		}
 	}
 	var key []string
 	for _, k := range shape.Key {
@@ -74,17 +78,18 @@ FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd'`, 
 	}
 	slices.Sort(key)
 	rows, err = s.query(ctx, `
-SELECT c.relname, pg_catalog.string_agg(a.attname, E'\n' ORDER BY a.attname::text COLLATE "C")
+SELECT c.relname, pg_catalog.string_agg(a.attname, E'\n' ORDER BY a.attname::text COLLATE "C"),
+ (SELECT pg_catalog.string_agg(p.relname, E'\n') FROM pg_catalog.pg_partition_tree(i.indexrelid) t JOIN pg_catalog.pg_class p ON p.oid = t.relid)
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[]) AND pg_catalog.array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts
 WHERE i.indrelid = pg_catalog.to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
-GROUP BY c.relname, i.indisprimary ORDER BY i.indisprimary DESC, 1`, m.name)
+GROUP BY c.relname, i.indexrelid, i.indisprimary ORDER BY i.indisprimary DESC, 1`, m.name)
 	if err != nil {
 		return nil, fmt.Errorf("read indexes of %s: %w", shape, err)
 	}
 	for _, r := range rows {
 		if string(r[1]) == strings.Join(key, "\n") {
-			m.keyIndex = string(r[0])
+			m.keyIndex, m.partitions = string(r[0]), strings.Split(string(r[2]), "\n")
 			break
 		}
 	}
@@ -92,6 +97,11 @@ GROUP BY c.relname, i.indisprimary ORDER BY i.indisprimary DESC, 1`, m.name)
 		return nil, fmt.Errorf("target table %s has no primary key or unique index on exactly (%s): rows could not be overwritten; make it", shape, strings.Join(key, ", "))
 	}
 	return m, nil
+}
+
+// isKey reports whether a constraint that the server names is the key's.
+func (m *meta) isKey(constraint string) bool {
+	return constraint == m.keyIndex || slices.Contains(m.partitions, constraint)
 }
 
 // scale is how many decimals a numeric column keeps, or -1 for any number.

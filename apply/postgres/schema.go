@@ -49,17 +49,53 @@ func (t *Target) Setup(ctx context.Context, tables []apply.TableSetup) error {
 			if _, err := s.conn.Exec(ctx, lockKey+";"+schema).ReadAll(); err != nil {
 				return classify(fmt.Errorf("make schema crossfade: %w; the user needs CREATE on the database, or make the schema for it", err))
 			}
-			for _, table := range tables {
-				_, err := s.exec(ctx, `INSERT INTO crossfade.tables AS t (migration, side, source_table, target_table, shape) VALUES ($1, $2, $3, $4, $5::bigint)
-ON CONFLICT (migration, side, source_table) DO UPDATE SET target_table = EXCLUDED.target_table, shape = EXCLUDED.shape`,
-					t.migration, t.side, table.Source, table.Target.String(), int64Text(table.Target.ID()))
-				if err != nil {
-					return fmt.Errorf("register table %s: %w", table.Source, err)
+			for i := range tables {
+				if err := s.register(ctx, &tables[i]); err != nil {
+					return fmt.Errorf("register table %s: %w", tables[i].Source, err)
 				}
 			}
 			return nil
 		})
 	})
+}
+
+// register writes a table down. One that was spread over lanes and must be in one from now on changes its lane here, where no applier runs any more,
+// and only while all lanes stand on one frame: else one of them would skip changes, or repeat them.
+func (s *session) register(ctx context.Context, table *apply.TableSetup) error {
+	m, side := s.target.migration, s.target.side
+	rows, err := s.query(ctx, `INSERT INTO crossfade.tables AS t (migration, side, source_table, target_table, shape, one_lane) VALUES ($1, $2, $3, $4, $5::bigint, $6::boolean)
+ON CONFLICT (migration, side, source_table) DO UPDATE SET target_table = EXCLUDED.target_table, shape = EXCLUDED.shape RETURNING one_lane`,
+		m, side, table.Source, table.Target.String(), int64Text(table.Target.ID()), strconv.FormatBool(table.InOneLane()))
+	if err != nil {
+		return err
+	}
+	if string(rows[0][0]) == "t" || !table.InOneLane() {
+		return nil
+	}
+	if _, err := s.newToken(ctx); err != nil {
+		return err
+	}
+	lanes, err := s.Ledger(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range lanes {
+		if l.Seq != lanes[0].Seq {
+			return fmt.Errorf("its rows were spread over lanes until now, and must go through one; lane %d stands on frame %d, lane 0 on %d: run as before until all stand on one frame, which an idle moment of the source brings, then stop and start again",
+				l.Lane, l.Seq, lanes[0].Seq)
+		}
+	}
+	held, err := s.held(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range held {
+		if h.Source == table.Source {
+			return fmt.Errorf("its rows were spread over lanes until now, and must go through one, while it is held in lane %d: run as before, crossfade resume --table %s, then stop and start again", h.Lane, h.Source)
+		}
+	}
+	_, err = s.exec(ctx, "UPDATE crossfade.tables SET one_lane = true WHERE migration = $1 AND side = $2 AND source_table = $3", m, side, table.Source)
+	return err
 }
 
 // Remove deletes everything of this migration from our tables, and drops them when no other migration uses them.

@@ -18,6 +18,8 @@ const (
 	maxStatementRows  = 5000
 	maxStatementBytes = 1 << 20
 	flushBytes        = 1 << 20
+	// largeBuffer is not kept: one very large row must not hold its memory for ever.
+	largeBuffer = 16 << 20
 	// minJoinRows is how many rows pay for planning a statement for all of them.
 	minJoinRows = 8
 	// applyTimeout bounds one transaction, so that a server that hangs is left. What became of it the ledger says.
@@ -161,16 +163,16 @@ func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
 	s.tally = append(s.tally[:0], tx.Counts...)
 	s.generic = false
 	err := s.transaction(ctx, tx)
+	if cap(s.buf) > largeBuffer {
+		s.buf, s.params = nil, nil
+	}
 	if err == nil {
 		copy(tx.Counts, s.tally)
 		return nil
 	}
 	s.closePipe()
 	s.rollback(ctx)
-	var lost *apply.LostError
-	if !errors.As(err, &lost) && !errors.Is(err, apply.ErrMoved) {
-		s.forget()
-	}
+	s.forget() // what the server skipped behind an error it has not prepared, and what it had may be gone
 	return err
 }
 
@@ -376,7 +378,8 @@ func (s *session) judge(tx *apply.Tx, q *sent, pg *pgconn.PgError) error {
 		r.Reason += " (column " + pg.ColumnName + ")"
 	}
 	if p := s.shapes[tx.Steps[q.step].Shape]; p != nil && pg.Code == "23505" {
-		r.Duplicate = pg.ConstraintName == p.meta.keyIndex
+		r.Unique = true
+		r.Duplicate = p.meta.isKey(pg.ConstraintName)
 	}
 	return r
 }

@@ -100,10 +100,12 @@ func insertSQL(m *meta, st *statement, overwrite bool) string {
 	if st.scalar {
 		b.WriteString("VALUES (")
 	} else {
-		b.WriteString("SELECT * FROM ROWS FROM (")
+		b.WriteString("SELECT ")
 	}
 	list(&b, len(st.cols), ", ", func(i int) { st.source(&b, i) })
-	b.WriteString(")")
+	if st.scalar {
+		b.WriteString(")")
+	}
 	if !overwrite {
 		return b.String()
 	}
@@ -149,13 +151,15 @@ func (st *statement) source(b *strings.Builder, i int) {
 	}
 }
 
-// from writes the arrays as a table u with columns c0, c1 and so on, keys first.
+// from writes the arrays as a table u with columns c0, c1 and so on, keys first. They are unnested in a list, which gives a row at a time; as functions in
+// FROM each would be written to a store of its own first.
 func from(b *strings.Builder, n int) {
-	b.WriteString("ROWS FROM (")
-	list(b, n, ", ", func(i int) { unnest(b, i) })
-	b.WriteString(") AS u(")
-	list(b, n, ", ", func(i int) { b.WriteString("c" + strconv.Itoa(i)) })
-	b.WriteString(")")
+	b.WriteString("(SELECT ")
+	list(b, n, ", ", func(i int) {
+		unnest(b, i)
+		b.WriteString(" AS c" + strconv.Itoa(i))
+	})
+	b.WriteString(") AS u")
 }
 
 func (st *statement) operand(b *strings.Builder, i int) {

@@ -2,47 +2,33 @@ package mysql
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
-	"net"
+	"os"
 	"strings"
-	"sync"
 	"time"
 
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 
-	"github.com/go-mysql-org/go-mysql/client"
-	"github.com/go-mysql-org/go-mysql/replication"
-
 	"github.com/crossfade-io/crossfade/capture"
 )
 
-// dump is the connection that the server sends its log over. The library's parser is used for nothing but the frame of the protocol: events come
-// through as bytes (raw mode) and wait in a queue bounded in bytes, from which the reader of the tail takes them.
+// dump is the session that the server sends its log over. An event is read when it is asked for, straight out of the session's buffer: nothing is
+// copied or allocated for it. What the decoder has not asked for yet waits in the buffers of the network, and then on the server.
 type dump struct {
-	syncer *replication.BinlogSyncer
-	done   context.CancelFunc // ends watch
-	wg     sync.WaitGroup
-
-	mu      sync.Mutex
-	conn    net.Conn
-	closed  bool
-	queue   [][]byte // events that have arrived
-	size    int      // their bytes
-	err     error    // why there will be no more
-	arrived chan struct{}
-	room    chan struct{}
-
-	batch [][]byte // events that the reader has taken; batch[at:] are unread
-	at    int
+	w       *wire
+	from    *position
+	silence time.Duration // after how long a server that says nothing is given up
+	waiting time.Time     // since when it has said nothing while we listened; zero: it has said something
+	big     []byte        // what has come of an event of 16 MiB and more
 }
 
 const (
-	// queueBytes bounds what waits between the network and the decoder. One larger event passes alone.
-	queueBytes = 4 << 20
-
 	defaultHeartbeat   = time.Second
 	defaultReadTimeout = 35 * time.Second
 	// patience is how long the server shall wait for a reader that is held up by a full stream, before it ends the connection.
@@ -54,51 +40,24 @@ func openDump(ctx context.Context, cfg Config, from *position, log *slog.Logger)
 	if cfg.ServerID == 0 {
 		return nil, errors.New("read the binlog: no server id is configured")
 	}
-	d := &dump{arrived: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-	sc := replication.BinlogSyncerConfig{
-		ServerID:                cfg.ServerID,
-		Flavor:                  gomysql.MySQLFlavor,
-		Host:                    cfg.Host, // with its port
-		User:                    cfg.User,
-		Password:                cfg.Password,
-		Localhost:               "crossfade",
-		TLSConfig:               cfg.TLS,
-		RawModeEnabled:          true,
-		VerifyChecksum:          true,
-		DisableRetrySync:        true, // it would send the interrupted transaction again
-		DiscardGTIDSet:          true,
-		HeartbeatPeriod:         orDefault(cfg.Heartbeat, defaultHeartbeat),
-		ReadTimeout:             orDefault(cfg.ReadTimeout, defaultReadTimeout),
-		EventCacheCount:         1,
-		SynchronousEventHandler: d,
-		Logger:                  slog.New(demoted{log.Handler()}),
-		Dialer:                  d.dial,
-		Option: func(c *client.Conn) error {
-			_, err := c.Execute(fmt.Sprintf("SET SESSION net_write_timeout = %d", int(patience.Seconds())))
-			return err
-		},
-	}
-	d.syncer = replication.NewBinlogSyncer(sc)
-	// The library takes no context: ending it closes the connection under its hands.
-	stop := context.AfterFunc(ctx, d.hangUp)
-	streamer, err := d.start(from)
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
+	w, err := dialWire(ctx, cfg, connectTimeout)
 	if err != nil {
-		d.close()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		return nil, classifyDumpError(err, from)
 	}
-	watch, cancel := context.WithCancel(context.Background())
-	d.done = cancel
-	d.wg.Go(func() {
-		// With a handler the streamer carries nothing but the error that ends it.
-		_, err := streamer.GetEvent(watch)
-		d.fail(classifyDumpError(err, from))
-	})
+	log.Debug("binlog session", "session", w.id)
+	d := &dump{w: w, from: from, silence: orDefault(cfg.ReadTimeout, defaultReadTimeout)}
+	stop := context.AfterFunc(ctx, w.close)
+	err = d.start(cfg)
+	if !stop() {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		w.close()
+		return nil, classifyDumpError(err, from)
+	}
 	return d, nil
 }
 
@@ -109,123 +68,161 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-func (d *dump) start(from *position) (*replication.BinlogStreamer, error) {
-	if from.byFile {
-		if from.pos > math.MaxUint32 {
-			return nil, fmt.Errorf("the offset %d in %s is beyond what the protocol can name; use gtid_mode=ON", from.pos, from.file)
+// start makes the session one of a replica.
+func (d *dump) start(cfg Config) error {
+	request, command, err := d.request(cfg.ServerID)
+	if err != nil {
+		return err
+	}
+	for _, stmt := range []string{
+		fmt.Sprintf("SET SESSION net_write_timeout = %d", int(patience.Seconds())),
+		// The first event, which no file holds, comes without a checksum then; those of the files come with theirs.
+		"SET @source_binlog_checksum = 'NONE', @master_binlog_checksum = 'NONE'",
+		fmt.Sprintf("SET @source_heartbeat_period = %[1]d, @master_heartbeat_period = %[1]d", orDefault(cfg.Heartbeat, defaultHeartbeat).Nanoseconds()),
+		fmt.Sprintf("SET @replica_uuid = '%[1]s', @slave_uuid = '%[1]s'", newUUID()),
+	} {
+		if err := d.w.exec(stmt); err != nil {
+			return err
 		}
-		return d.syncer.StartSync(gomysql.Position{Name: from.file, Pos: uint32(from.pos)})
 	}
-	set, err := gomysql.ParseMysqlGTIDSet(from.set.String())
+	if err := d.w.command(gomysql.COM_REGISTER_SLAVE, registration(cfg.ServerID)); err != nil {
+		return err
+	}
+	if err := d.w.done(); err != nil {
+		return err
+	}
+	return d.w.command(command, request)
+}
+
+// newUUID is a version 4 UUID: to the server each session is a replica of its own.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// registration is what SHOW REPLICAS shows of us.
+func registration(id uint32) string {
+	const host = "crossfade"
+	b := binary.LittleEndian.AppendUint32(nil, id)
+	b = append(append(b, byte(len(host))), host...)
+	return string(append(b, make([]byte, 1+1+2+4+4)...)) // no user, no password, port 0, rank, id of the source
+}
+
+// request is the command that asks for the log.
+func (d *dump) request(id uint32) (body string, command byte, err error) {
+	if d.from.byFile {
+		if d.from.pos > math.MaxUint32 {
+			return "", 0, fmt.Errorf("the offset %d in %s is beyond what the protocol can name; use gtid_mode=ON", d.from.pos, d.from.file)
+		}
+		b := binary.LittleEndian.AppendUint32(nil, max(4, uint32(d.from.pos)))
+		b = append(b, 0, 0) // flags
+		b = binary.LittleEndian.AppendUint32(b, id)
+		return string(append(b, d.from.file...)), gomysql.COM_BINLOG_DUMP, nil
+	}
+	set, err := gomysql.ParseMysqlGTIDSet(d.from.set.String())
 	if err != nil {
-		return nil, err
+		return "", 0, err
 	}
-	return d.syncer.StartSyncGTID(set)
+	encoded := set.Encode()
+	b := []byte{0, 0} // flags
+	b = binary.LittleEndian.AppendUint32(b, id)
+	b = binary.LittleEndian.AppendUint32(b, 0) // no file:
+	b = binary.LittleEndian.AppendUint64(b, 4) // from the first that has something for us
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(encoded)))
+	return string(append(b, encoded...)), gomysql.COM_BINLOG_DUMP_GTID, nil
 }
 
-// dial connects, and remembers the connection so that it can be closed. When the tail is closed the library asks for another connection, to kill the
-// session: there is no need, the server notices with its next heartbeat.
-func (d *dump) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d.mu.Lock()
-	closed := d.closed
-	d.mu.Unlock()
-	if closed {
-		return nil, net.ErrClosed
-	}
-	conn, err := (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		conn.Close()
-		return nil, net.ErrClosed
-	}
-	d.conn = conn
-	return conn, nil
-}
-
-func (d *dump) hangUp() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.closed = true
-	if d.conn != nil {
-		d.conn.Close()
-	}
-	signal(d.room)
-}
-
-// HandleEvent takes an event from the library; it waits while the queue is full.
-func (d *dump) HandleEvent(e *replication.BinlogEvent) error {
-	d.mu.Lock()
-	for d.size > 0 && d.size+len(e.RawData) > queueBytes && !d.closed {
-		d.mu.Unlock()
-		<-d.room
-		d.mu.Lock()
-	}
-	defer d.mu.Unlock()
-	if d.closed {
-		return net.ErrClosed
-	}
-	d.queue = append(d.queue, e.RawData)
-	d.size += len(e.RawData)
-	signal(d.arrived)
-	return nil
-}
-
-func (d *dump) fail(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.err == nil {
-		d.err = err
-	}
-	signal(d.arrived)
-}
-
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// next returns the next event, which belongs to the caller. When ctx ends first nothing is lost.
+// next returns the next event, valid until the next call. When ctx ends first nothing is lost.
 func (d *dump) next(ctx context.Context) ([]byte, error) {
-	for d.at == len(d.batch) {
-		clear(d.batch)
-		d.mu.Lock()
-		d.batch, d.queue, d.at, d.size = d.queue, d.batch[:0], 0, 0
-		err := d.err
-		d.mu.Unlock()
-		signal(d.room)
-		switch {
-		case len(d.batch) > 0:
+	for {
+		if need := d.w.missing(); need > 0 {
+			if err := d.receive(ctx, need); err != nil {
+				return nil, err
+			}
 			continue
+		}
+		p, more, err := d.w.piece()
+		switch {
 		case err != nil:
-			return nil, err
+			return nil, &lostError{err}
+		case more || d.big != nil:
+			if d.big = append(d.big, p...); more {
+				continue
+			}
+			p, d.big = d.big, nil
 		}
-		select {
-		case <-d.arrived:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+		return d.event(p)
 	}
-	raw := d.batch[d.at]
-	d.batch[d.at] = nil
-	d.at++
-	return raw, nil
 }
 
-// close ends the connection and waits for its goroutines.
-func (d *dump) close() {
-	d.hangUp()
-	d.syncer.Close()
-	if d.done != nil {
-		d.done()
+func (d *dump) event(p []byte) ([]byte, error) {
+	switch {
+	case len(p) == 0:
+		return nil, &lostError{errors.New("an empty packet")}
+	case p[0] == gomysql.OK_HEADER:
+		return p[1:], nil
+	case p[0] == gomysql.ERR_HEADER:
+		return nil, classifyDumpError(serverError(p), d.from)
+	case isEOF(p):
+		return nil, &lostError{errors.New("the server has ended it")}
+	default:
+		return nil, &lostError{fmt.Errorf("a packet that begins with %#x", p[0])}
 	}
-	d.wg.Wait()
 }
+
+// receive waits until something has come. Need is how much there must be at least to go on.
+func (d *dump) receive(ctx context.Context, need int) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	now := time.Now()
+	if d.waiting.IsZero() {
+		d.waiting = now
+	}
+	end := d.waiting.Add(d.silence)
+	if soon := now.Add(time.Second); end.Before(soon) { // something may have come while nobody listened
+		end = soon
+	}
+	until, bounded := ctx.Deadline()
+	if bounded && until.Before(end) {
+		end = until
+	}
+	if d.w.r > 0 || len(d.w.buf) < need {
+		d.w.room(need)
+	}
+	if err := d.w.nc.SetReadDeadline(end); err != nil {
+		return &lostError{err}
+	}
+	stop := context.AfterFunc(ctx, func() { _ = d.w.nc.SetReadDeadline(time.Unix(1, 0)) }) // one that is closed does not wait
+	n, err := d.w.nc.Read(d.w.buf[d.w.w:])
+	stop()
+	d.w.w += n
+	switch {
+	case n > 0:
+		d.waiting = time.Time{}
+		return nil
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return &lostError{io.ErrUnexpectedEOF}
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return &lostError{err}
+	case bounded && !time.Now().Before(until):
+		<-ctx.Done() // at any moment
+		return ctx.Err()
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case time.Since(d.waiting) >= d.silence:
+		return &lostError{fmt.Errorf("nothing was heard for %s", d.silence)}
+	default: // the end of an earlier wait came late
+		return nil
+	}
+}
+
+// close ends the connection. The server notices with its next heartbeat.
+func (d *dump) close() { d.w.close() }
 
 // lostError is a connection that is gone. It does not unwrap: a caller that waits with a deadline must never take a timeout of the network for its own.
 type lostError struct{ err error }
@@ -236,18 +233,15 @@ func (e *lostError) Error() string { return fmt.Sprintf("the binlog connection w
 const erReadingBinlog = 1236
 
 func classifyDumpError(err error, from *position) error {
-	var e *gomysql.MyError
-	if !errors.As(err, &e) {
-		return &lostError{err}
-	}
-	stop := &capture.Stop{Position: from.String(), Object: "binlog", Reason: fmt.Sprintf("the server refuses to send it: %s (error %d)", e.Message, e.Code)}
-	switch e.Code {
+	code := serverErrorNumber(err)
+	stop := &capture.Stop{Position: from.String(), Object: "binlog", Reason: fmt.Sprintf("the server refuses to send it: %v", err)}
+	switch code {
 	case erAccessDenied:
 		stop.Remedy = "check user and password of source.url, and resume"
 	case erPrivilegeNeeded:
 		stop.Remedy = "GRANT REPLICATION SLAVE ON *.* to the user of source.url, and resume"
 	case erReadingBinlog:
-		if strings.Contains(e.Message, "same server_") { // another connection of ours took over, or a replica has our number
+		if strings.Contains(err.Error(), "same server_") { // another connection of ours took over, or a replica has our number
 			return &lostError{err}
 		}
 		stop.Remedy = "if the binlog was purged, renamed or damaged the changes since are lost to this migration: keep it longer (binlog_expire_logs_seconds) and start again with a new snapshot"
@@ -256,27 +250,3 @@ func classifyDumpError(err error, from *position) error {
 	}
 	return stop
 }
-
-// demoted passes the library's log on as debug messages: what matters of it comes back as an error. Its configuration, with functions and a
-// TLS key, is left out.
-type demoted struct{ slog.Handler }
-
-func (h demoted) Enabled(ctx context.Context, _ slog.Level) bool {
-	return h.Handler.Enabled(ctx, slog.LevelDebug)
-}
-
-func (h demoted) Handle(ctx context.Context, r slog.Record) error {
-	out := slog.NewRecord(r.Time, slog.LevelDebug, "binlog: "+r.Message, r.PC)
-	r.Attrs(func(a slog.Attr) bool {
-		if a.Key != "config" {
-			out.AddAttrs(a)
-		}
-		return true
-	})
-	return h.Handler.Handle(ctx, out)
-}
-
-func (h demoted) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return demoted{h.Handler.WithAttrs(attrs)}
-}
-func (h demoted) WithGroup(name string) slog.Handler { return demoted{h.Handler.WithGroup(name)} }

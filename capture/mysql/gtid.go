@@ -186,6 +186,25 @@ func (s *gtidSet) contains(o *gtidSet) bool {
 	return true
 }
 
+// intersect returns the transactions that are in both.
+func (s *gtidSet) intersect(o *gtidSet) (out gtidSet) {
+	for i := range s.sources {
+		src := &s.sources[i]
+		at, ok := o.find(src.uuid, src.tag)
+		if !ok {
+			continue
+		}
+		for _, a := range src.spans {
+			for _, b := range o.sources[at].spans {
+				if first, last := max(a.first, b.first), min(a.last, b.last); first <= last {
+					out.addSpan(src.uuid, src.tag, span{first, last})
+				}
+			}
+		}
+	}
+	return out
+}
+
 func (s *gtidSet) clone() gtidSet {
 	out := gtidSet{sources: slices.Clone(s.sources)}
 	for i := range out.sources {

@@ -47,7 +47,7 @@ func (t *tail) marker() bool {
 	if c.Op != change.Insert || string(c.After[markerMigration].B) != t.cfg.migration {
 		return false
 	}
-	t.event = capture.Event{Kind: capture.MarkerEvent, Time: t.event.Time, Marker: capture.Marker{
+	t.event = capture.Event{Kind: capture.MarkerEvent, Time: t.event.Time, Before: t.Place(), Marker: capture.Marker{
 		Migration: t.cfg.migration,
 		Side:      string(c.After[markerSide].B),
 		Epoch:     c.After[markerEpoch].Int(),

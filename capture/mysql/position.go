@@ -29,11 +29,6 @@ type position struct {
 	prepared []string
 }
 
-func gtidPosition(set string) (position, error) {
-	s, err := parseGTIDSet(set)
-	return position{set: s}, err
-}
-
 func filePosition(file string, pos uint64) position {
 	return position{byFile: true, file: file, pos: pos}
 }

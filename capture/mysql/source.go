@@ -169,7 +169,8 @@ func (s *Source) gtidMode(ctx context.Context) (bool, error) {
 	return mode == "ON", nil // in the permissive modes some transactions have none
 }
 
-// Position is the place after everything that is committed now.
+// Position is the place after everything that is committed now, also what only just became visible. A server that is slow to say so gives
+// [capture.ErrNotVisible].
 func (s *Source) Position(ctx context.Context) (string, error) {
 	gtid, err := s.gtidMode(ctx)
 	if err != nil {
@@ -183,14 +184,11 @@ func (s *Source) Position(ctx context.Context) (string, error) {
 		p := filePosition(file, pos)
 		return p.String(), nil
 	}
-	var set string
-	if err := s.db.QueryRowContext(ctx, "SELECT @@GLOBAL.gtid_executed").Scan(&set); err != nil {
-		return "", fmt.Errorf("ask %s for its position: %w", s.cfg.Host, err)
-	}
-	p, err := gtidPosition(set)
+	set, err := s.executed(ctx)
 	if err != nil {
-		return "", fmt.Errorf("gtid_executed of %s: %w", s.cfg.Host, err)
+		return "", err
 	}
+	p := position{set: set}
 	return p.String(), nil
 }
 
@@ -300,8 +298,8 @@ func (s *Source) containsFile(ctx context.Context, at *position, stop *capture.S
 		if file != at.file {
 			continue
 		}
-		if at.pos > size {
-			stop.Reason = fmt.Sprintf("%s has %d bytes, and was read up to %d (a restored backup, or a crash without sync_binlog=1)", file, size, at.pos)
+		if at.pos > size || at.pos == size && at.inside() {
+			stop.Reason = fmt.Sprintf("%s has %d bytes, and was read up to %s (a restored backup, or a crash without sync_binlog=1)", file, size, at)
 			return stop
 		}
 		return nil

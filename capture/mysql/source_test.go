@@ -188,6 +188,12 @@ func TestAPositionThatTheServerDoesNotHaveIsRefused(t *testing.T) {
 				refused(t, s, "file:binlog.000001:4", "gtid_mode was changed", "set gtid_mode back")
 			} else {
 				refused(t, s, "file:binlog.000001:99999999", "was read up to", "new snapshot")
+				end, err := parsePosition(now(t, s))
+				if err != nil {
+					t.Fatal(err)
+				}
+				end.row = 3 // of a transaction that was lost
+				refused(t, s, end.String(), "was read up to", "new snapshot")
 				refused(t, s, "gtid:11111111-2222-3333-4444-555555555555:1", "gtid_mode was changed", "set gtid_mode back")
 			}
 			d.Exec(t, "PURGE BINARY LOGS TO '"+lastBinlog(t, d)+"'")
@@ -242,6 +248,7 @@ func invisible(t *testing.T, d *testdb.MySQLDB, s *Source) (proof string, wait f
 	if err != nil {
 		t.Fatal(err)
 	}
+	proof = now(t, s)
 	done := make(chan error, 1)
 	go func() {
 		_, err := d.DB.Exec("INSERT INTO r VALUES (1)")
@@ -259,7 +266,6 @@ func invisible(t *testing.T, d *testdb.MySQLDB, s *Source) (proof string, wait f
 		t.Fatalf("%d rows are visible, %v: the test shows nothing", n, err)
 	}
 	if s.gtid {
-		proof = now(t, s)
 		p, err := parsePosition(proof)
 		if err != nil {
 			t.Fatal(err)
@@ -274,6 +280,49 @@ func invisible(t *testing.T, d *testdb.MySQLDB, s *Source) (proof string, wait f
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Under load rows are visible up to milliseconds before gtid_executed has their transaction, and until then the server owns its GTID. A table that became
+// strict by a position without it would meet the row's insert as an error. So what is owned is waited for.
+func TestAPositionCoversWhatIsBeingCommitted(t *testing.T) {
+	d := scratch.get(t).Database(t)
+	s := open(t, d)
+	d.Exec(t, "CREATE TABLE r (id int PRIMARY KEY)")
+	conn, err := d.DB.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Raw(func(any) error { return errors.New("discard") })
+	const id = "11111111-2222-3333-4444-666666666666"
+	if _, err := conn.ExecContext(t.Context(), "SET gtid_next = '"+id+":7'; BEGIN; INSERT INTO r VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	s.proofWait = 0
+	if p, err := s.Position(t.Context()); !errors.Is(err, capture.ErrNotVisible) || !strings.Contains(err.Error(), id) {
+		t.Errorf("the position is %s (%v) while a transaction is being committed", p, err)
+	}
+	s.proofWait = proofWait
+	position := make(chan string, 1)
+	go func() {
+		p, err := s.Position(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		position <- p
+	}()
+	if _, err := conn.ExecContext(t.Context(), "COMMIT; SET gtid_next = 'AUTOMATIC'"); err != nil {
+		t.Fatal(err)
+	}
+	if p := <-position; !strings.Contains(p, id+":7") {
+		t.Errorf("the position %s lacks the transaction", p)
+	}
+	// One that was rolled back is no part of it.
+	if _, err := conn.ExecContext(t.Context(), "SET gtid_next = '"+id+":8'; BEGIN; INSERT INTO r VALUES (2); ROLLBACK; SET gtid_next = 'AUTOMATIC'"); err != nil {
+		t.Fatal(err)
+	}
+	if p := now(t, s); strings.Contains(p, id+":8") || strings.Contains(p, id+":7-8") {
+		t.Errorf("the position %s has a transaction that was rolled back", p)
 	}
 }
 

@@ -47,7 +47,7 @@ type tailConfig struct {
 	log       *slog.Logger
 }
 
-// feed gives the events of the log. Each belongs to the receiver.
+// feed gives the events of the log. Each is valid until the next is asked for.
 type feed interface {
 	next(ctx context.Context) ([]byte, error)
 	close()
@@ -140,6 +140,8 @@ func (t *tail) Next(ctx context.Context) (*capture.Event, error) {
 		switch {
 		case err == nil && ready:
 			return &t.event, nil
+		case err == nil && ctx.Err() != nil: // what is passed over may be long
+			return nil, ctx.Err()
 		case err == nil:
 		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 			return nil, err

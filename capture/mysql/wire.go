@@ -75,14 +75,7 @@ func (w *wire) fill(n int) error {
 		return nil
 	}
 	if len(w.buf)-w.r < n {
-		buf := w.buf
-		if len(buf) < n {
-			buf = make([]byte, n+wireBuffer)
-		} else if len(buf) > 4<<20 && n <= wireBuffer { // one large row must not hold its memory for ever
-			buf = make([]byte, wireBuffer)
-		}
-		w.w = copy(buf, w.buf[w.r:w.w])
-		w.buf, w.r = buf, 0
+		w.room(n)
 	}
 	for w.w-w.r < n {
 		if err := w.nc.SetReadDeadline(time.Now().Add(w.timeout)); err != nil {
@@ -98,6 +91,31 @@ func (w *wire) fill(n int) error {
 		}
 	}
 	return nil
+}
+
+// room makes place for n bytes at buf[r:], of which some are there.
+func (w *wire) room(n int) {
+	buf := w.buf
+	if len(buf) < n {
+		buf = make([]byte, n+wireBuffer)
+	} else if len(buf) > 4<<20 && n <= wireBuffer { // one large row must not hold its memory for ever
+		buf = make([]byte, wireBuffer)
+	}
+	w.w = copy(buf, w.buf[w.r:w.w])
+	w.buf, w.r = buf, 0
+}
+
+// missing is how many bytes must be at buf[r:] to know more of the next piece: 0 when all of it is there.
+func (w *wire) missing() int {
+	have := w.buf[w.r:w.w]
+	if len(have) < 4 {
+		return 4
+	}
+	n := 4 + (int(have[0]) | int(have[1])<<8 | int(have[2])<<16)
+	if len(have) < n {
+		return n
+	}
+	return 0
 }
 
 // packet returns the next packet, valid until the next call.
@@ -137,22 +155,24 @@ func (w *wire) piece() (p []byte, more bool, err error) {
 	return p, n == maxPiece, nil
 }
 
-func (w *wire) send(stmt string) error {
-	n := len(stmt) + 1
+func (w *wire) send(stmt string) error { return w.command(gomysql.COM_QUERY, stmt) }
+
+func (w *wire) command(code byte, body string) error {
+	n := len(body) + 1
 	if n >= maxPiece {
-		return fmt.Errorf("statement of %d bytes", len(stmt))
+		return fmt.Errorf("statement of %d bytes", len(body))
 	}
 	if w.dirty {
 		return errors.New("a statement before the result of the last one was read")
 	}
 	w.dirty = true
-	b := make([]byte, 5, 5+len(stmt))
-	b[0], b[1], b[2], b[4] = byte(n), byte(n>>8), byte(n>>16), gomysql.COM_QUERY
+	b := make([]byte, 5, 5+len(body))
+	b[0], b[1], b[2], b[4] = byte(n), byte(n>>8), byte(n>>16), code
 	w.seq, w.r, w.w = 1, 0, 0
 	if err := w.nc.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
 		return err
 	}
-	if _, err := w.nc.Write(append(b, stmt...)); err != nil {
+	if _, err := w.nc.Write(append(b, body...)); err != nil {
 		return fmt.Errorf("send to server: %w", err)
 	}
 	return nil
@@ -163,6 +183,11 @@ func (w *wire) exec(stmt string) error {
 	if err := w.send(stmt); err != nil {
 		return err
 	}
+	return w.done()
+}
+
+// done reads the answer to a command that returns no rows.
+func (w *wire) done() error {
 	p, err := w.packet()
 	if err != nil {
 		return err

@@ -13,10 +13,50 @@ import (
 	"github.com/crossfade-io/crossfade/internal/testdb"
 )
 
-// slow makes every row of op that arrives take a while, so that draining takes long enough for something to happen meanwhile.
-const slow = `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.03); RETURN NEW; END $$;
-CREATE TRIGGER slow BEFORE INSERT ON op FOR EACH ROW EXECUTE FUNCTION slow();
-ALTER TABLE op ENABLE ALWAYS TRIGGER slow;`
+// holdUp makes the applier wait at rows of op while table wait has a row, and spoils what it inserts while table spoil has one. So a test, and not the
+// clock, says how long draining takes.
+const holdUp = `CREATE TABLE wait (id int); CREATE TABLE spoil (id int);
+CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	WHILE EXISTS (SELECT 1 FROM public.wait) LOOP PERFORM pg_sleep(0.005); END LOOP;
+	IF EXISTS (SELECT 1 FROM public.spoil) THEN NEW.amount := 99999; END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER hold_up BEFORE INSERT ON op FOR EACH ROW EXECUTE FUNCTION hold_up();
+ALTER TABLE op ENABLE ALWAYS TRIGGER hold_up;`
+
+// holdUp holds up the applier, and returns when changes wait for it.
+func (r *rig) holdUp() {
+	r.t.Helper()
+	r.pg.Exec(r.t, holdUp)
+	r.pg.Exec(r.t, "INSERT INTO wait VALUES (1)")
+	for end := time.Now().Add(30 * time.Second); ; pause(10 * time.Millisecond) {
+		var there int
+		if r.pg.Get(r.t, "SELECT count(*)::int FROM op", &there); r.rows("op") > there+20 {
+			return
+		}
+		if time.Now().After(end) {
+			r.t.Fatal("the applier is not held up")
+		}
+	}
+}
+
+// letGo ends holdUp.
+func (r *rig) letGo() {
+	r.t.Helper()
+	r.pg.Exec(r.t, "DELETE FROM wait")
+	r.pg.Exec(r.t, "DELETE FROM spoil")
+}
+
+// targetDo runs statements on the target, from any goroutine.
+func (r *rig) targetDo(ctx context.Context, sql string) error {
+	conn, err := r.pg.Server.Connect(ctx, r.pg.Name)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
 
 // attemptRig is a migration that is ready, with an application writing.
 func attemptRig(t *testing.T, cutover string) (*rig, *workload) {
@@ -96,8 +136,7 @@ func TestAnAttemptAbortsWhenASwitchStepCannotBeAsked(t *testing.T) {
 
 func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
 	r, w := attemptRig(t, "  max_lag: 60s\n  max_pause: 30s\n")
-	r.pg.Exec(t, slow)
-	pause(2 * time.Second) // let changes pile up
+	r.holdUp()
 	killed := r.onAttempt("FENCED", func(context.Context) error { return r.pg.Server.Kill() })
 	exit, out, errs := r.crossfade("cutover")
 	if err := <-killed; err != nil {
@@ -117,7 +156,7 @@ func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
 	if err := r.pg.Server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.pg.Exec(t, "DROP TRIGGER slow ON op")
+	r.letGo()
 	r.endsEqual(w)
 	if rep := r.report(); rep.Verdict != "aborted" {
 		t.Errorf("verdict %s", rep.Verdict)
@@ -125,45 +164,54 @@ func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
 }
 
 func TestAnAttemptAbortsAtItsDeadline(t *testing.T) {
-	r, w := attemptRig(t, "  max_lag: 60s\n  timeout: 1s\n  max_pause: 1s\n")
-	r.pg.Exec(t, slow)
-	exit, out, errs := 3, "", ""
-	// While the predicted pause is above max_pause the attempt is refused; take the moment before.
-	for range 20 {
-		if exit, out, errs = r.crossfade("cutover"); exit != 3 {
-			break
-		}
-	}
-	r.aborted(w, exit, out+errs, "")
-	r.pg.Exec(t, "DROP TRIGGER slow ON op")
+	r, w := attemptRig(t, "  max_lag: 60s\n  timeout: 8s\n  max_pause: 8s\n")
+	r.holdUp()
+	exit, out, errs := r.crossfade("cutover")
+	r.aborted(w, exit, out+errs, "deadline")
+	r.letGo()
 	r.endsEqual(w)
 }
 
-func TestAnAttemptAbortsOnADifferencePlantedAfterTheGo(t *testing.T) {
+func TestAnAttemptAbortsOnADifferenceThatArisesAfterTheGo(t *testing.T) {
 	r, w := attemptRig(t, "  max_lag: 60s\n  max_pause: 30s\n")
-	r.pg.Exec(t, slow)
-	pause(2 * time.Second)
+	r.holdUp()
 	planted := r.onAttempt("FENCED", func(ctx context.Context) error {
-		conn, err := r.pg.Server.Connect(ctx, r.pg.Name)
-		if err != nil {
-			return err
-		}
-		defer conn.Close(ctx)
-		_, err = conn.Exec(ctx, "SET session_replication_role = replica; UPDATE op SET amount = 99999 WHERE id IN (SELECT id FROM op ORDER BY id DESC LIMIT 20)")
-		return err
+		return r.targetDo(ctx, "INSERT INTO spoil VALUES (1); DELETE FROM wait")
 	})
 	exit, out, errs := r.crossfade("cutover")
 	if err := <-planted; err != nil {
 		t.Fatal(err)
 	}
 	r.aborted(w, exit, out+errs, "amount")
-	r.pg.Exec(t, "DROP TRIGGER slow ON op")
+	r.letGo()
 	if exit, out, errs := r.crossfade("cutover"); exit != 3 || !strings.Contains(out+errs, "op") {
 		t.Errorf("a known difference is no no-go: exit %d\n%s%s", exit, out, errs)
 	}
-	r.caughtUp("op")
 	r.must("verify", "--repair")
 	r.endsEqual(w)
+}
+
+func TestARowWrittenPastTheGateIsANoGoUntilItIsRepaired(t *testing.T) {
+	r, w := attemptRig(t, "")
+	// Keys that no change ever touches: neither the stream nor the ledger knows of them.
+	if err := r.targetDo(t.Context(), "SET session_replication_role = replica; INSERT INTO tag VALUES ('planted', 'x'); DELETE FROM line WHERE order_id = 500"); err != nil {
+		t.Fatal(err)
+	}
+	exit, out, errs := r.crossfade("cutover")
+	for _, table := range []string{".tag", ".line"} {
+		if exit != 3 || !strings.Contains(out+errs, table+" and should have") {
+			t.Errorf("exit %d, want 3 and what is wrong with %s\n%s%s", exit, table, out, errs)
+		}
+	}
+	if exit, out, errs := r.crossfade("verify"); exit != 4 || !strings.Contains(out+errs, "code=planted") {
+		t.Errorf("verify: exit %d\n%s%s", exit, out, errs)
+	}
+	r.must("verify", "--repair")
+	r.must("cutover")
+	acked := w.stop()
+	r.allEqual()
+	r.noneLost(acked)
+	r.reportCounts()
 }
 
 func TestASwitchStepThatFailsAfterTheDecisionIsRolledForward(t *testing.T) {

@@ -75,10 +75,29 @@ func (c comparison) Readiness(context.Context) (cutover.VerifyReadiness, error) 
 	}
 	for name, t := range s.Tables {
 		if t.Unverified {
-			no("unverified", name, "it has not been compared in full since it became strict, or since more keys changed than are remembered", "`crossfade verify`")
+			no("unverified", name, "it has not been compared in full since it became strict, since more keys changed than are remembered, or since it did not have the rows it should have", "`crossfade verify`")
 		}
 	}
 	return r, nil
+}
+
+// recountFor bounds the go/no-go. Ten million rows take about a second.
+const recountFor = time.Minute
+
+func (c comparison) Recount(ctx context.Context) ([]cutover.Finding, error) {
+	counting, cancel := context.WithTimeout(ctx, recountFor)
+	defer cancel()
+	wrong, err := c.m.verifier.Recount(counting)
+	if err != nil && ctx.Err() == nil && counting.Err() != nil {
+		return []cutover.Finding{{Severity: "warning", Code: "count", Object: "target", Reason: fmt.Sprintf("the rows of the target could not be counted again within %v: rows written past the gate since the last full verification may go unseen", recountFor),
+			Remedy: "`crossfade verify` shortly before the cutover compares every row"}}, nil
+	}
+	var out []cutover.Finding
+	for _, w := range wrong {
+		out = append(out, cutover.Finding{Severity: "error", Code: "count", Object: w.Table, Reason: fmt.Sprintf("the target has %d rows of %s and should have %d: somebody else writes to it", w.Counted, w.Table, w.Kept),
+			Remedy: "find out who, then `crossfade verify --repair`"})
+	}
+	return out, err
 }
 
 func (c comparison) Touched(ctx context.Context) (cutover.Verification, error) {
@@ -87,7 +106,7 @@ func (c comparison) Touched(ctx context.Context) (cutover.Verification, error) {
 		return cutover.Verification{}, err
 	}
 	s := c.m.verifier.State()
-	out := cutover.Verification{Touched: n}
+	out := cutover.Verification{Touched: n, Lossy: lossyOf(c.m.plan, s.Tables)}
 	differ := map[string]int{}
 	for _, d := range s.Differences {
 		differ[d.Table]++
@@ -99,15 +118,18 @@ func (c comparison) Touched(ctx context.Context) (cutover.Verification, error) {
 			out.Differences = append(out.Differences, cutover.Difference{Table: d.Table, Key: d.Key, Column: col})
 		}
 	}
-	rows, err := c.m.keptRows(ctx)
+	rows, err := c.m.verifier.Kept(ctx)
 	if err != nil {
 		return out, err
 	}
 	for _, t := range c.m.plan.Tables() {
 		name := t.Source.String()
-		ts := s.Tables[name]
-		out.Tables = append(out.Tables, cutover.TableResult{Source: name, Target: t.Target.String(), SourceRows: rows[name].source, TargetRows: rows[name].target,
-			Digest: ts.Digest, Differences: differ[name]})
+		kept, ok := rows[name]
+		if !ok {
+			return out, fmt.Errorf("the rows of %s were never counted: run `crossfade verify` and try again", name)
+		}
+		out.Tables = append(out.Tables, cutover.TableResult{Source: name, Target: t.Target.String(), SourceRows: kept.Source, TargetRows: kept.Target,
+			Digest: s.Tables[name].Digest, Differences: differ[name]})
 	}
 	if !s.Clean && len(out.Differences) == 0 {
 		return out, errors.New("a table has become unverified: more keys changed than are remembered; run `crossfade verify` and try again")

@@ -6,6 +6,7 @@ import (
 	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/verify"
 	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/transform"
 )
@@ -28,7 +29,7 @@ func rules(cfg *configs.Config) (transform.Rules, error) {
 			}
 		}
 		for _, c := range t.Columns {
-			out.Columns = append(out.Columns, transform.ColumnRule{Source: c.Source, Target: c.Target, Value: c.Value, Drop: c.Drop, Mask: c.Mask})
+			out.Columns = append(out.Columns, transform.ColumnRule{Source: c.Source, Target: c.Target, Value: c.Value, As: c.As, Drop: c.Drop, Mask: c.Mask})
 		}
 		r.Tables = append(r.Tables, out)
 	}
@@ -108,6 +109,7 @@ type verifyMapper struct {
 
 func (v verifyMapper) Row(r change.Row) (change.Row, bool, error) { return v.m.Row(v.t, r) }
 func (v verifyMapper) TargetKey(k change.Row) (change.Row, error) { return v.m.TargetKey(v.t, k) }
+func (v verifyMapper) Altered() []uint64                          { return v.m.Altered() }
 func (v verifyMapper) SourceKey(k change.Row) (change.Row, error) { return v.m.SourceKey(v.t, k) }
 
 // remap gives a row that its transform refused another try, when its table is replayed under a mended mapping.
@@ -153,9 +155,14 @@ func numbered(t *transform.Table) (source, target string) {
 	return "", ""
 }
 
-func lossyOf(p *transform.Plan) (out []cutover.Lossy) {
-	for _, l := range p.Lossy() {
-		out = append(out, cutover.Lossy{Table: l.Table, Column: l.Column, Rule: l.Rule, Rows: int64(l.Rows)})
+// lossyOf is what the lossy rules did to the rows that were compared.
+func lossyOf(p *transform.Plan, tables map[string]verify.TableState) (out []cutover.Lossy) {
+	for i, l := range p.Lossy() {
+		sum := cutover.Lossy{Table: l.Table, Column: l.Column, Rule: l.Rule}
+		if altered := tables[l.Table].Altered; i < len(altered) {
+			sum.Rows = int64(altered[i])
+		}
+		out = append(out, sum)
 	}
 	return out
 }

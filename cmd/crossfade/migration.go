@@ -37,11 +37,12 @@ type migration struct {
 	decided    happened               // the target serves
 	unfinished atomic.Pointer[string] // what is left to do after the decision
 
-	links    links
-	resumes  counterGate
-	trouble  trouble
-	progress progress
-	applying applying
+	links     links
+	resumes   counterGate
+	unsettled counterGate // an abort that has not come to its end
+	trouble   trouble
+	progress  progress
+	applying  applying
 }
 
 // ends are the two databases, the mapping between them, and the stream.

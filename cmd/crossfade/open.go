@@ -93,19 +93,34 @@ func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
 	if err != nil {
 		return s, err
 	}
+	at := lowest(ledger)
 	if !any {
+		if at.Seq > 0 {
+			return s, fmt.Errorf("%w: the ledger stands on frame %d, the stream is empty: restore the state directory, or run `crossfade cleanup` and take a new snapshot", stream.ErrShrunk, at.Seq)
+		}
 		s.Tables = tables
 		if _, err := m.fact(ctx, factStart, &s.Position); err != nil {
 			return s, err
 		}
 		return s, m.source.Contains(ctx, s.Position)
 	}
-	at := lowest(ledger)
 	r, err := m.stream.Read(ctx, at.Seq, at.Sum)
 	if err != nil {
 		return s, err
 	}
 	defer r.Close()
+	for _, l := range ledger { // a lane ahead knows more of the stream than the lowest: a stream restored from a copy may have one and not the other
+		if l.Seq == at.Seq && l.Sum == at.Sum {
+			continue
+		}
+		ahead, err := m.stream.Read(ctx, l.Seq, l.Sum)
+		if err != nil {
+			return s, err
+		}
+		if err := ahead.Close(); err != nil {
+			return s, err
+		}
+	}
 	if s, err = capture.Recover(ctx, tables, r, at.Seq, last); err != nil {
 		return s, err
 	}

@@ -36,9 +36,13 @@ func (m *migration) runCapture(ctx context.Context) error {
 		m.links.up("source")
 		m.log.Info("capture goes on", "position", start.Position, "frame", start.Seq)
 		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return publisher.Run(ctx) })
+		var ended error
+		g.Go(func() error { ended = publisher.Run(ctx); return ended })
 		g.Go(func() error { return snapshot.Run(ctx) })
-		return g.Wait()
+		if err = g.Wait(); errors.Is(err, capture.ErrEnded) {
+			return ended // which the snapshot has noticed first
+		}
+		return err
 	})
 }
 
@@ -59,12 +63,12 @@ func (m *migration) settleStream(ctx context.Context) error {
 // captureLedger is what capture asks of the target.
 type captureLedger struct{ m *migration }
 
-func (l captureLedger) Applied(context.Context) (uint64, error) {
+func (l captureLedger) Applied(_ context.Context, source string) (uint64, error) {
 	a := l.m.applying.now()
 	if a == nil {
 		return 0, nil
 	}
-	return a.Applied(), nil
+	return a.AppliedOf(source), nil
 }
 
 func (l captureLedger) Recopy(ctx context.Context, source string) ([]capture.Recopy, error) {

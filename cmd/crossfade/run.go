@@ -40,6 +40,7 @@ func newRun(g *global) *cobra.Command {
 
 // run is the daemon, from the source to the cutover.
 func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
+	collectEarly()
 	release, err := control.Lock(cfg.Dir())
 	if err != nil {
 		return err

@@ -117,6 +117,7 @@ func (m *migration) Cutover(ctx context.Context, dryRun bool) (json.RawMessage, 
 	r, cerr := m.machine.Cutover(ctx)
 	m.attempting.Store(false)
 	m.outcome(ctx, cerr)
+	m.goOnAborting(cerr)
 	b, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -163,6 +164,7 @@ func (m *migration) Settle(ctx context.Context, step, outcome string) error {
 // Rollback gives up an attempt before its decision.
 func (m *migration) Rollback(ctx context.Context) (json.RawMessage, error) {
 	if err := m.machine.Abort(ctx); err != nil {
+		m.goOnAborting(err)
 		return nil, cutoverError(err)
 	}
 	r, err := m.machine.Report(ctx, 0)
@@ -309,8 +311,29 @@ func (m *migration) untilDecided(ctx context.Context, f func(context.Context) er
 	return err
 }
 
-// runCutover settles what an earlier start left of an attempt: aborts it, or carries it forward.
+// goOnAborting has runCutover do what is left of an abort.
+func (m *migration) goOnAborting(err error) {
+	var aborted *cutover.Aborted
+	if errors.As(err, &aborted) && !aborted.Settled {
+		m.unsettled.fire()
+	}
+}
+
+// runCutover settles what an earlier start left of an attempt: aborts it, or carries it forward. And later, what an attempt of this start left of
+// its abort.
 func (m *migration) runCutover(ctx context.Context) error {
+	for {
+		generation := m.unsettled.now()
+		if err := m.settleCutover(ctx); err != nil {
+			return err
+		}
+		if err := m.unsettled.after(ctx, generation); err != nil {
+			return nil
+		}
+	}
+}
+
+func (m *migration) settleCutover(ctx context.Context) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := m.machine.Recover(ctx)
 		if ctx.Err() != nil {

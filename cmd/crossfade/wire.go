@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/verify"
@@ -34,7 +36,12 @@ func (m *migration) wire(ctx context.Context) error {
 	if err := m.learnDecision(ctx); err != nil {
 		return err
 	}
-	m.applying.set(func(a *applying) { a.paused, a.halted = paused, m.over() })
+	target, err := g.target.Read(ctx)
+	if err != nil {
+		return err
+	}
+	// An open target takes no more from the applier, also while traffic is still to be moved.
+	m.applying.set(func(a *applying) { a.paused, a.halted = paused, m.over() || target.Gate.Open })
 	return nil
 }
 
@@ -70,11 +77,25 @@ func (s streamView) Published() (string, uint64) {
 }
 
 func (s streamView) WaitCovered(ctx context.Context, position string) error {
-	p := s.m.progress.publisher.Load()
-	if p == nil {
-		return fmt.Errorf("capture does not run")
+	for {
+		p := s.m.progress.publisher.Load()
+		if p != nil {
+			if err := p.WaitCovered(ctx, position); !errors.Is(err, capture.ErrEnded) {
+				return err
+			}
+		}
+		// A lost connection gives a publisher a successor, which goes on where it was.
+		for s.m.progress.publisher.Load() == p {
+			if err := s.m.failure(); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
 	}
-	return p.WaitCovered(ctx, position)
 }
 
 func (s streamView) WaitApplied(ctx context.Context, seq uint64) error {
@@ -89,7 +110,6 @@ func newMachine(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, 
 	var verifier cutover.Verifier
 	if m != nil {
 		stream, verifier, cc.Logger, cc.Notify = forward{m}, comparison{m}, m.log, m.cutoverStep
-		cc.Lossy = lossyOf(m.plan)
 	}
 	return cutover.New(cc, g.source, g.target, stream, verifier)
 }

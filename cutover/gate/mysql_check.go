@@ -39,8 +39,9 @@ func (s *MySQL) checkScratch(ctx context.Context) (out []cutover.Finding, err er
 		return []cutover.Finding{finding("error", "privilege", "crossfade", "GRANT ALL ON crossfade.* to the user of source.url", "a scratch table cannot be made: %v", err)}, nil
 	}
 	defer func() {
-		_, e := s.db.ExecContext(context.WithoutCancel(ctx), "DROP TABLE "+name)
-		err = errors.Join(err, e)
+		if _, e := s.db.ExecContext(context.WithoutCancel(ctx), "DROP TABLE "+name); e != nil {
+			out = append(out, finding("error", "privilege", name, "GRANT ALL ON crossfade.* to the user of source.url, and drop the table", "a scratch table cannot be dropped: %v", e))
+		}
 	}()
 	_, err = s.db.ExecContext(ctx, "CREATE TRIGGER "+name+"_i BEFORE INSERT ON "+name+" FOR EACH ROW\n"+s.body())
 	switch mysqlErr(err) {

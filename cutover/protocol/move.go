@@ -91,8 +91,8 @@ func Look(a Attempt) Act {
 }
 
 // Settle says what follows once an attempt of epoch e is Deciding, given the gate of the side entered: it is open, and the attempt rolls
-// forward; it is closed, and its epoch is raised; it was raised. A gate that never saw the epoch is not the gate that was claimed: somebody
-// restored or exchanged that server, and a person has to look.
+// forward; it is closed, and its epoch is raised; it was raised. Open under a later epoch, somebody else has ended this attempt and made another.
+// A gate that never saw the epoch is not the gate that was claimed: somebody restored or exchanged that server, and a person has to look.
 func Settle(g Gate, e int64) Act {
 	switch {
 	case g.Epoch == e && g.Open:
@@ -101,6 +101,8 @@ func Settle(g Gate, e int64) Act {
 		return Raise
 	case g.Epoch > e && !g.Open:
 		return Yield
+	case g.Epoch > e:
+		return Observe
 	default:
 		return Stop
 	}

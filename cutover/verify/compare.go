@@ -203,6 +203,7 @@ func (v *Verifier) confirm(ctx context.Context, t *Table, keys [][]byte) error {
 			return nil
 		}
 	}
+	found := false
 	for _, k := range keys {
 		d, ok, err := v.explain(ctx, t, k)
 		if err != nil {
@@ -210,7 +211,11 @@ func (v *Verifier) confirm(ctx context.Context, t *Table, keys [][]byte) error {
 		}
 		if ok {
 			v.record(d)
+			found = true
 		}
+	}
+	if found { // at once: the pass that found it may not come to its end
+		return v.save(ctx)
 	}
 	return nil
 }
@@ -299,6 +304,18 @@ func (v *Verifier) forget(table string, key []byte) {
 	v.mu.Lock()
 	delete(v.diffs, table+"\x00"+string(key))
 	v.mu.Unlock()
+}
+
+// known lists the keys of a table's differences.
+func (v *Verifier) known(table string) (keys [][]byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, d := range v.diffs {
+		if d.Table == table {
+			keys = append(keys, d.key)
+		}
+	}
+	return keys
 }
 
 // measured keeps the rate of the last comparisons, for the prediction of the pause.

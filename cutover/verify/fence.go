@@ -9,8 +9,10 @@ import (
 // Touched compares every touched key until none is left, or until one is found to differ. It is for the time under the fence, when
 // nothing changes any more; before that it need not end.
 func (v *Verifier) Touched(ctx context.Context) (compared int, err error) {
-	v.running.Lock()
-	defer v.running.Unlock()
+	if err := v.running.take(ctx); err != nil {
+		return 0, err
+	}
+	defer v.running.give()
 	for v.touched.len() > 0 {
 		before := v.touched.len()
 		if err := v.round(ctx); err != nil {

@@ -27,11 +27,13 @@ var ErrQuiet = errors.New("a cutover is being tried: no full verification now")
 
 // Full compares every row of the tables, all when none is named. Differences are part of the result, not an error.
 func (v *Verifier) Full(ctx context.Context, only []string) (Result, error) {
-	if v.quiet.Load() {
+	if err := v.running.take(ctx); err != nil {
+		return Result{}, err
+	}
+	defer v.running.give()
+	if v.quiet.Load() { // asked once it is our turn: a cutover may have begun while we waited
 		return Result{}, ErrQuiet
 	}
-	v.running.Lock()
-	defer v.running.Unlock()
 	v.touched.start()
 	names := only
 	if len(names) == 0 {
@@ -82,8 +84,22 @@ type pass struct {
 
 func (v *Verifier) fullTable(ctx context.Context, t *Table) error {
 	name := t.Source.String()
+	if v.touched.overflowed(name) { // stays so if this pass does not come to its end
+		v.set(func(s *State) {
+			ts := s.Tables[name]
+			ts.Unverified = true
+			s.Tables[name] = ts
+		})
+	}
 	v.touched.collect(name)
 	p := &pass{v: v, t: t}
+	// Counted before anything is compared: a row that somebody puts behind the comparison is not in it.
+	rows, net, err := v.target.Count(ctx, t.Target)
+	if err != nil {
+		return err
+	}
+	base := rows - net
+	p.state.Base = &base
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelChunks)
 	var after change.Row
@@ -121,7 +137,10 @@ func (v *Verifier) fullTable(ctx context.Context, t *Table) error {
 	}
 	p.state.Digest = p.digest.String()
 	p.state.Position, _ = v.stream.Published()
-	v.set(func(s *State) { s.Tables[name] = p.state })
+	v.set(func(s *State) {
+		s.Tables[name] = p.state
+		delete(v.counted, name)
+	})
 	return nil
 }
 
@@ -187,6 +206,12 @@ func (p *pass) chunk(ctx context.Context, after, upTo change.Row) error {
 	v.set(func(st *State) { st.RowsVerified += equal })
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for i, n := range m.Altered() {
+		if i == len(p.state.Altered) {
+			p.state.Altered = append(p.state.Altered, 0)
+		}
+		p.state.Altered[i] += n
+	}
 	p.state.Rows += equal
 	p.state.SourceRows += inSource
 	p.state.TargetRows += inTarget
@@ -295,6 +320,8 @@ func (p *pass) extras(ctx context.Context) error {
 // settle compares the suspects of the pass by key. Those that changed meanwhile stay touched, and the rounds go on with them.
 func (p *pass) settle(ctx context.Context) error {
 	const batch = 2000
+	// A known difference may be on neither side by now, and then no range has it.
+	p.suspects = append(p.suspects, p.v.known(p.t.Source.String())...)
 	for i := 0; i < len(p.suspects); i += batch {
 		keys := p.suspects[i:min(i+batch, len(p.suspects))]
 		out, err := p.v.compareKeys(ctx, p.t, keys)

@@ -64,6 +64,41 @@ ON CONFLICT (migration, side) DO UPDATE SET seq = excluded.seq, keys = excluded.
 	return err
 }
 
+// Count counts the rows of a table in one snapshot with the ledger's counts. The table is locked before the snapshot is taken: a TRUNCATE empties
+// a table also for older snapshots.
+func (p *Postgres) Count(ctx context.Context, t *change.Table) (rows, net int64, err error) {
+	name := pgx.Identifier{t.Schema, t.Name}.Sanitize()
+	err = pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "LOCK TABLE "+name+" IN ACCESS SHARE MODE"); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT (SELECT count(*) FROM "+name+"), COALESCE((SELECT sum(inserted - deleted) FROM crossfade.counts WHERE migration = $1 AND side = 'target' AND source_table = $2), 0)::bigint",
+			p.migration, t.Source).Scan(&rows, &net)
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("count the rows of %s: %w", t, err)
+	}
+	return rows, net, nil
+}
+
+// Net is inserts less deletes by source table, over all lanes.
+func (p *Postgres) Net(ctx context.Context) (map[string]int64, error) {
+	rows, err := p.pool.Query(ctx, "SELECT source_table, sum(inserted - deleted)::bigint FROM crossfade.counts WHERE migration = $1 AND side = 'target' GROUP BY 1", p.migration)
+	if err != nil {
+		return nil, fmt.Errorf("read the counts of the ledger: %w", err)
+	}
+	net := map[string]int64{}
+	var source string
+	var n int64
+	if _, err = pgx.ForEachRow(rows, []any{&source, &n}, func() error {
+		net[source] = n
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read the counts of the ledger: %w", err)
+	}
+	return net, nil
+}
+
 // ReadRange reads the rows with after < key <= upTo in key order; nil is open.
 func (p *Postgres) ReadRange(ctx context.Context, t *change.Table, after, upTo change.Row, emit func(change.Row) error) error {
 	var q strings.Builder

@@ -12,7 +12,8 @@ import (
 type touched struct {
 	mu     sync.Mutex
 	active bool   // before the first full pass nothing needs to be remembered: it compares everything
-	seen   uint64 // every change up to this sequence is in the set
+	seen   uint64 // every change up to this frame is in the set
+	now    uint64 // the frame of which changes were observed last: more of it may follow
 	saved  uint64 // the checkpoint in the store holds everything up to this sequence
 	max    int
 	n      int
@@ -51,8 +52,10 @@ func (t *touched) floor() (uint64, bool) {
 func (t *touched) observe(seq uint64, c *change.Change) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if seq > t.now { // the frames before it were observed whole
+		t.seen, t.now = max(t.seen, t.now), seq
+	}
 	if !t.active {
-		t.seen = max(t.seen, seq)
 		return
 	}
 	name := c.Table.Source
@@ -67,7 +70,6 @@ func (t *touched) observe(seq uint64, c *change.Change) {
 			t.add(tt, seq, c.Table.Key, c.After)
 		}
 	}
-	t.seen = max(t.seen, seq)
 }
 
 func (t *touched) passed(seq uint64) {
@@ -193,7 +195,8 @@ func (t *touched) collect(name string) {
 	t.of(name).overflow = false
 }
 
-// marshal returns the set as it is after every change up to seq.
+// marshal returns the set: it holds every change up to seq, and perhaps some above it. Seq is the end of a frame: a frame of which only a part
+// was observed is observed again after a crash.
 func (t *touched) marshal() (seq uint64, b []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -242,7 +245,7 @@ func (t *touched) restore(seq uint64, b []byte) error {
 	if r.err != nil || len(r.b) != 0 {
 		return fmt.Errorf("the checkpoint of the touched keys is damaged (%d bytes left): run `crossfade verify` for a full pass", len(r.b))
 	}
-	t.active, t.seen, t.saved = true, seq, seq
+	t.active, t.seen, t.now, t.saved = true, seq, seq, seq
 	return nil
 }
 

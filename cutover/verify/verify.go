@@ -34,6 +34,10 @@ type Stream interface {
 type Target interface {
 	ReadRange(ctx context.Context, t *change.Table, after, upTo change.Row, emit func(change.Row) error) error
 	ReadKeys(ctx context.Context, t *change.Table, keys []change.Row, emit func(change.Row) error) error
+	// Count counts the rows of a table, and says at the same moment what the ledger has counted: inserts less deletes.
+	Count(ctx context.Context, t *change.Table) (rows, net int64, err error)
+	// Net is what the ledger has counted for every table, by source name.
+	Net(ctx context.Context) (map[string]int64, error)
 }
 
 // Mapper turns source rows and keys into target rows and keys, and keys back. One goroutine uses a mapper.
@@ -42,6 +46,8 @@ type Mapper interface {
 	// TargetKey and SourceKey take and give the key columns in key order.
 	TargetKey(source change.Row) (change.Row, error)
 	SourceKey(target change.Row) (change.Row, error)
+	// Altered is how many values Row has altered so far, by the lossy rules of the mapping.
+	Altered() []uint64
 }
 
 // Table is one table of the migration.
@@ -101,6 +107,10 @@ type TableState struct {
 	Digest     string `json:"digest"` // sum modulo 2^128 of the canonical row hashes of the source
 	Position   string `json:"position,omitempty"`
 	Unverified bool   `json:"unverified,omitempty"` // must be compared in full again
+	// Altered is how many values of the last full pass the lossy rules of the mapping altered, by rule.
+	Altered []uint64 `json:"altered,omitempty"`
+	// Base is the rows of the target less the net of the ledger, counted as the last full pass began; see kept.go. Nil: not counted.
+	Base *int64 `json:"base,omitempty"`
 }
 
 // Verifier compares. Its methods may be called by several goroutines; passes and rounds run one at a time.
@@ -115,7 +125,7 @@ type Verifier struct {
 	saves  sync.Mutex // of the checkpoint, one at a time
 
 	touched *touched
-	running sync.Mutex // one pass or round at a time
+	running turn // one pass or round at a time
 	quiet   atomic.Bool
 
 	mu        sync.Mutex
@@ -123,6 +133,7 @@ type Verifier struct {
 	diffs     map[string]Difference // by table and key
 	lastClean time.Time
 	rate      float64
+	counted   map[string]int64 // base as counted again by Recount, by source table
 }
 
 // New returns a verifier for the tables. Restore must be called before anything is observed.
@@ -137,7 +148,8 @@ func New(cfg Config, source Source, stream Stream, target Target, store Store, t
 		cfg.MaxKeys = 500_000
 	}
 	v := &Verifier{cfg: cfg, source: source, stream: stream, target: target, store: store, tables: map[string]*Table{},
-		touched: newTouched(cfg.MaxKeys), diffs: map[string]Difference{}}
+		running: make(turn, 1),
+		touched: newTouched(cfg.MaxKeys), diffs: map[string]Difference{}, counted: map[string]int64{}}
 	v.state.State = "idle"
 	v.state.Tables = map[string]TableState{}
 	for _, t := range tables {
@@ -167,7 +179,7 @@ func (v *Verifier) State() State {
 	s.Tables = make(map[string]TableState, len(v.state.Tables))
 	all := true
 	for n, t := range v.state.Tables {
-		t.Unverified = t.Unverified || v.touched.overflowed(n)
+		t.Unverified = t.Unverified || t.Base == nil || v.touched.overflowed(n)
 		all = all && !t.Unverified
 		s.Tables[n] = t
 	}
@@ -201,12 +213,7 @@ func (v *Verifier) Run(ctx context.Context) error {
 		if !v.touched.isActive() {
 			continue
 		}
-		v.running.Lock()
-		err := v.round(ctx)
-		if err == nil {
-			err = v.save(ctx)
-		}
-		v.running.Unlock()
+		err := v.background(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -220,6 +227,32 @@ func (v *Verifier) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// background is one round, and its checkpoint.
+func (v *Verifier) background(ctx context.Context) error {
+	if err := v.running.take(ctx); err != nil {
+		return err
+	}
+	defer v.running.give()
+	if err := v.round(ctx); err != nil {
+		return err
+	}
+	return v.save(ctx)
+}
+
+// turn is held by whoever compares.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("another comparison runs: %w", context.Cause(ctx))
+	}
+}
+
+func (t turn) give() { <-t }
 
 // Floor is the highest sequence that may be purged: what stands above it rebuilds the touched set after a crash.
 func (v *Verifier) Floor() (seq uint64, active bool) { return v.touched.floor() }

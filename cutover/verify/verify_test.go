@@ -43,14 +43,19 @@ func (s pgSource) Bound(ctx context.Context, _ *catalog.Table, after change.Row,
 	})
 	return key, i <= n, err
 }
-func (s pgSource) ReadRange(ctx context.Context, _ string, _ *catalog.Table, after, upTo change.Row, emit func(change.Row) error) error {
+func (s pgSource) ReadRange(ctx context.Context, proof string, _ *catalog.Table, after, upTo change.Row, emit func(change.Row) error) error {
+	s.w.prove(proof)
+	if upTo == nil && s.w.last != nil {
+		s.w.last()
+	}
 	if err := s.Postgres.ReadRange(ctx, s.table, after, upTo, emit); err != nil {
 		return err
 	}
 	s.w.afterSourceRead()
 	return nil
 }
-func (s pgSource) ReadKeys(ctx context.Context, _ string, _ *catalog.Table, keys []change.Row, emit func(change.Row) error) error {
+func (s pgSource) ReadKeys(ctx context.Context, proof string, _ *catalog.Table, keys []change.Row, emit func(change.Row) error) error {
+	s.w.prove(proof)
 	if err := s.Postgres.ReadKeys(ctx, s.table, keys, emit); err != nil {
 		return err
 	}
@@ -62,6 +67,7 @@ type same struct{}
 
 func (same) Row(r change.Row) (change.Row, bool, error) { return r, true, nil }
 func (same) TargetKey(k change.Row) (change.Row, error) { return k, nil }
+func (same) Altered() []uint64                          { return nil }
 func (same) SourceKey(k change.Row) (change.Row, error) { return k, nil }
 
 // world is a source, a target, and a stream between them of which the test is the writer.
@@ -73,13 +79,32 @@ type world struct {
 
 	mu   sync.Mutex
 	seq  uint64
+	last func() // runs before the last range of the source is read
 	hook func() // runs once after the next read of the source
+	// late is a change that is published and that the source shows only to a read that asks for its position.
+	late   func()
+	lateAt string
 }
 
 func (w *world) Published() (string, uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return "p", w.seq
+	return fmt.Sprint("p", w.seq), w.seq
+}
+
+// prove makes a read see what its proof asks for.
+func (w *world) prove(proof string) {
+	w.mu.Lock()
+	f := w.late
+	if proof != w.lateAt {
+		f = nil
+	} else {
+		w.late = nil
+	}
+	w.mu.Unlock()
+	if f != nil {
+		f()
+	}
 }
 func (w *world) WaitCovered(context.Context, string) error { return nil }
 func (w *world) WaitApplied(context.Context, uint64) error { return nil }
@@ -107,6 +132,19 @@ func (w *world) both(id int64, sql string) {
 	w.exec(fmt.Sprintf(sql, "src"))
 	w.observe(id)
 	w.exec(fmt.Sprintf(sql, "dst"))
+}
+
+// applied makes an insert or a delete on both sides, with what the ledger counts of it in the same transaction.
+func (w *world) applied(id int64, insert bool) {
+	w.t.Helper()
+	sql, ins, del := "DELETE FROM %s.item WHERE id = %d", 0, 1
+	if insert {
+		sql, ins, del = "INSERT INTO %s.item VALUES (%d, 'new', 1)", 1, 0
+	}
+	w.exec(fmt.Sprintf(sql, "src", id))
+	w.observe(id)
+	// Without arguments several statements are one transaction.
+	w.exec(fmt.Sprintf(sql, "dst", id) + fmt.Sprintf("; UPDATE crossfade.counts SET inserted = inserted + %d, deleted = deleted + %d WHERE lane = %d", ins, del, id%2))
 }
 
 func (w *world) observe(id int64) {
@@ -151,6 +189,9 @@ func newWorld(t *testing.T, rows int, ordered bool) *world {
 		w.exec(fmt.Sprintf("CREATE SCHEMA %[1]s; CREATE TABLE %[1]s.item (id bigint primary key, name text, price numeric(10,2))", s))
 		w.exec(fmt.Sprintf("INSERT INTO %s.item SELECT i, 'name '||i, i/100.0 FROM generate_series(1,$1::int) i", s), rows)
 	}
+	// The ledger's counts, as the applier makes them.
+	w.exec("CREATE SCHEMA IF NOT EXISTS crossfade; CREATE TABLE crossfade.counts (migration text, side text, lane int, source_table text, inserted bigint, deleted bigint)")
+	w.exec("INSERT INTO crossfade.counts VALUES ('m', 'target', 0, 'src.item', 7, 2), ('m', 'target', 1, 'src.item', 3, 0), ('other', 'target', 0, 'src.item', 100, 0)")
 	w.v = w.verifier()
 	return w
 }
@@ -166,12 +207,7 @@ func (w *world) full() Result {
 
 func (w *world) mustRound() {
 	w.t.Helper()
-	w.v.running.Lock()
-	defer w.v.running.Unlock()
-	if err := w.v.round(w.t.Context()); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.v.save(w.t.Context()); err != nil {
+	if err := w.v.background(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -186,12 +222,13 @@ func TestEveryPlantedDifferenceIsFoundByKeyAndColumn(t *testing.T) {
 			w.exec("UPDATE dst.item SET name = 'other', price = 0 WHERE id = 500")
 			w.exec("DELETE FROM dst.item WHERE id = 250")
 			w.exec("INSERT INTO dst.item VALUES (5000, 'extra', 1)")
+			w.exec("UPDATE dst.item SET name = left(name, 4) WHERE id = 750") // as a column cut short would
 			r := w.full()
 			got := map[string]string{}
 			for _, d := range r.Differences {
 				got[d.Key] = fmt.Sprint(d.Kind, d.Columns)
 			}
-			want := map[string]string{"(id=500)": "differs[name price]", "(id=250)": "missing[]", "(id=5000)": "extra[]"}
+			want := map[string]string{"(id=500)": "differs[name price]", "(id=250)": "missing[]", "(id=5000)": "extra[]", "(id=750)": "differs[name]"}
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("found %v, want %v", got, want)
 			}
@@ -199,7 +236,7 @@ func TestEveryPlantedDifferenceIsFoundByKeyAndColumn(t *testing.T) {
 				t.Error("clean with differences")
 			}
 			again := w.verifier() // a restart does not forget them
-			if n := len(again.State().Differences); n != 3 {
+			if n := len(again.State().Differences); n != 4 {
 				t.Errorf("%d differences after a restart", n)
 			}
 			w.v = again
@@ -231,10 +268,7 @@ func TestAKeyChangedDuringItsRoundStaysTouched(t *testing.T) {
 		w.exec("UPDATE src.item SET name = 'two' WHERE id = 7")
 		w.observe(7)
 	}
-	w.v.running.Lock()
-	err := w.v.round(t.Context())
-	w.v.running.Unlock()
-	if err != nil {
+	if err := w.v.round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if w.v.State().TouchedKeys != 1 {
@@ -250,10 +284,7 @@ func TestTouchedKeysSurviveACrash(t *testing.T) {
 	w := newWorld(t, 50, true)
 	w.full()
 	w.both(3, "UPDATE %s.item SET name = 'three' WHERE id = 3")
-	w.v.running.Lock()
-	err := w.v.save(t.Context())
-	w.v.running.Unlock()
-	if err != nil {
+	if err := w.v.save(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	saved, active := w.v.Floor()

@@ -1,0 +1,12 @@
+// Command bench measures crossfade beside what this machine can do at most, in one run.
+//
+// Two things are measured, each beside its reference, in turns (A B B A ...), so that both have the same good and bad moments of the machine:
+//
+//   - the snapshot beside the limit: one SELECT from MySQL whose rows are written into one COPY to PostgreSQL, and nothing else;
+//   - catching up beside a native subscription of PostgreSQL that catches up on the same changes.
+//
+// Servers are real ones of [internal/testdb], as durable as in production, and serve all contestants alike. Crossfade runs as its users run it: the
+// binary, as a process, with a configuration file. What is timed exactly is written in docs/performance.md.
+//
+// Times are printed and never judged: the program fails only when something does not work, or when the contestants did not end with the same rows.
+package main
