@@ -2,10 +2,13 @@ package mysql
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -86,24 +89,43 @@ func TestTheLogIsReadWholeHoweverItArrivesAndHoweverShortTheWaits(t *testing.T) 
 
 	through := newRelay(t, s.cfg.Host)
 	s.cfg.Host = through.Addr().String()
-	tail := startTail(t, s, from, tables(t, d))
 	through.most.Store(30_000)
-	slow := &impatient{Tail: tail}
-	got, err := follow(t, s, slow, until)
+	for _, how := range []string{"plain", "encrypted"} {
+		t.Run(how, func(t *testing.T) {
+			if how == "encrypted" {
+				s.cfg.TLS = &tls.Config{ServerName: "127.0.0.1", RootCAs: authorities(t, d.Server)}
+			}
+			slow := &impatient{Tail: startTail(t, s, from, tables(t, d))}
+			got, err := follow(t, s, slow, until)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lines(got) != lines(want) {
+				t.Errorf("%d events arrived in pieces, %d at once, and they are not the same", len(got), len(want))
+			}
+			for i := range min(len(got), len(want)) {
+				if got[i].place != want[i].place {
+					t.Errorf("event %d: place %s, not %s", i, got[i].place, want[i].place)
+				}
+			}
+			if slow.given < 10 {
+				t.Errorf("only %d waits ended before there was an event: nothing was tried", slow.given)
+			}
+		})
+	}
+}
+
+func authorities(t *testing.T, s *testdb.MySQLServer) *x509.CertPool {
+	t.Helper()
+	pem, err := os.ReadFile(s.CAFile())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lines(got) != lines(want) {
-		t.Errorf("%d events arrived in pieces, %d at once, and they are not the same", len(got), len(want))
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		t.Fatal("no certificate")
 	}
-	for i := range min(len(got), len(want)) {
-		if got[i].place != want[i].place {
-			t.Errorf("event %d: place %s, not %s", i, got[i].place, want[i].place)
-		}
-	}
-	if slow.given < 10 {
-		t.Errorf("only %d waits ended before there was an event: nothing was tried", slow.given)
-	}
+	return pool
 }
 
 // impatient waits a fraction of a millisecond at a time.

@@ -429,6 +429,7 @@ func record(t *testing.T, s *Source, from, until string, known map[string]*catal
 		if err != nil {
 			t.Fatal(err)
 		}
+		raw = slices.Clone(raw) // it is valid until the next is asked for
 		events = append(events, raw)
 		probe.feed = &recorded{[][]byte{raw}}
 		for err == nil {
