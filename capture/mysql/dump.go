@@ -25,6 +25,7 @@ type dump struct {
 	syncer *replication.BinlogSyncer
 	done   context.CancelFunc // ends watch
 	wg     sync.WaitGroup
+	ended  chan struct{} // the library reads no more
 
 	mu      sync.Mutex
 	conn    net.Conn
@@ -54,7 +55,7 @@ func openDump(ctx context.Context, cfg Config, from *position, log *slog.Logger)
 	if cfg.ServerID == 0 {
 		return nil, errors.New("read the binlog: no server id is configured")
 	}
-	d := &dump{arrived: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	d := &dump{arrived: make(chan struct{}, 1), room: make(chan struct{}, 1), ended: make(chan struct{})}
 	sc := replication.BinlogSyncerConfig{
 		ServerID:                cfg.ServerID,
 		Flavor:                  gomysql.MySQLFlavor,
@@ -98,6 +99,7 @@ func openDump(ctx context.Context, cfg Config, from *position, log *slog.Logger)
 		// With a handler the streamer carries nothing but the error that ends it.
 		_, err := streamer.GetEvent(watch)
 		d.fail(classifyDumpError(err, from))
+		close(d.ended)
 	})
 	return d, nil
 }
@@ -220,6 +222,12 @@ func (d *dump) next(ctx context.Context) ([]byte, error) {
 // close ends the connection and waits for its goroutines.
 func (d *dump) close() {
 	d.hangUp()
+	if d.done != nil {
+		select { // closing the library's connection while it reads from it is a race there
+		case <-d.ended:
+		case <-time.After(5 * time.Second):
+		}
+	}
 	d.syncer.Close()
 	if d.done != nil {
 		d.done()
