@@ -270,7 +270,17 @@ func invisible(t *testing.T, d *testdb.MySQLDB, s *Source) (proof string, wait f
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.in = gtid{uuid: p.set.sources[0].uuid, n: p.set.sources[0].spans[len(p.set.sources[0].spans)-1].last + 1}
+		id, err := s.Identity(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.in.uuid, err = parseUUID(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, _ := p.set.find(p.in.uuid, "")
+		spans := p.set.sources[at].spans
+		p.in.n = spans[len(spans)-1].last + 1
 		p.row = 1
 		proof = p.String()
 	} else {
