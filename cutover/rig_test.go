@@ -286,7 +286,7 @@ func (r *rig) onSource(what string) {
 	}
 }
 
-// onTarget says that the target serves and traffic goes there, moved once.
+// moved says that the target serves and traffic goes there, moved once.
 func (r *rig) moved(what string) {
 	r.t.Helper()
 	if s, d := r.sides(); s || !d {
