@@ -51,7 +51,7 @@ func (v *Verifier) Full(ctx context.Context, only []string) (Result, error) {
 		}
 	}
 	s := v.State()
-	if s.Clean {
+	if s.Clean && len(only) == 0 {
 		v.mu.Lock()
 		v.lastClean = time.Now()
 		v.mu.Unlock()

@@ -70,6 +70,7 @@ type Config struct {
 	ChunkRows int           // rows compared at a time; default 20000
 	Every     time.Duration // between background rounds of the touched keys; default 1 s
 	FullEvery time.Duration // between full passes, 0: none by itself
+	RetryFull time.Duration // between full passes of tables that have become unverified; default 10 s
 	MaxKeys   int           // bound of the touched set; default 500000
 	Logger    *slog.Logger
 }
@@ -144,6 +145,9 @@ func New(cfg Config, source Source, stream Stream, target Target, store Store, t
 	if cfg.Every == 0 {
 		cfg.Every = time.Second
 	}
+	if cfg.RetryFull == 0 {
+		cfg.RetryFull = 10 * time.Second
+	}
 	if cfg.MaxKeys == 0 {
 		cfg.MaxKeys = 500_000
 	}
@@ -204,6 +208,7 @@ func (v *Verifier) set(f func(*State)) {
 func (v *Verifier) Run(ctx context.Context) error {
 	tick := time.NewTicker(v.cfg.Every)
 	defer tick.Stop()
+	var retry time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -220,12 +225,33 @@ func (v *Verifier) Run(ctx context.Context) error {
 		if err != nil { // the databases or the stream are away for the moment: the keys stay touched
 			v.cfg.Logger.Warn("background verification is held up", "err", err)
 		}
-		if last := v.State().LastCleanAt; !v.quiet.Load() && v.cfg.FullEvery > 0 && last != nil && time.Since(*last) > v.cfg.FullEvery {
-			if _, err := v.Full(ctx, nil); err != nil && ctx.Err() == nil {
+		if only, due := v.due(retry); due {
+			_, err := v.Full(ctx, only)
+			if err != nil && ctx.Err() == nil {
 				v.cfg.Logger.Warn("full verification is held up", "err", err)
 			}
+			retry = time.Now().Add(v.cfg.RetryFull)
 		}
 	}
+}
+
+// due says whether a full pass has to begin by itself, and of which tables; nil: of all. Tables that have become unverified since the last clean pass
+// do not wait for the next: a backlog of more keys than are remembered makes them so, and no cutover is possible until they are compared. They are not tried again
+// before retry, for while the backlog lasts another pass ends no better.
+func (v *Verifier) due(retry time.Time) (only []string, due bool) {
+	s := v.State()
+	if v.quiet.Load() || v.cfg.FullEvery == 0 || s.LastCleanAt == nil {
+		return nil, false
+	}
+	if time.Since(*s.LastCleanAt) > v.cfg.FullEvery {
+		return nil, true
+	}
+	for _, n := range v.names {
+		if s.Tables[n].Unverified {
+			only = append(only, n)
+		}
+	}
+	return only, len(only) > 0 && time.Now().After(retry)
 }
 
 // background is one round, and its checkpoint.

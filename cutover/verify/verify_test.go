@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -312,6 +313,34 @@ func TestWhatDoesNotFitMakesTheTableUnverified(t *testing.T) {
 	}
 	if w.full(); !w.v.State().Clean {
 		t.Error("a full pass does not make it verified again")
+	}
+}
+
+// A backlog after a restart touches more keys than are remembered. Nobody has to ask for the full pass that this needs, nor wait for the next regular one.
+func TestATableThatHasBecomeUnverifiedIsComparedInFullByItself(t *testing.T) {
+	w := newWorld(t, 200, true)
+	w.full()
+	clean := *w.v.State().LastCleanAt
+	w.v.cfg.FullEvery, w.v.cfg.Every = time.Hour, 10*time.Millisecond
+	for id := range int64(60) {
+		w.observe(id + 1)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.v.Run(ctx) }()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(30 * time.Second); !w.v.State().Clean; <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("still unverified: %+v", w.v.State())
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if at := w.v.State().LastCleanAt; !at.Equal(clean) {
+		t.Errorf("a pass of some tables counts as one of all: %s, was %s", at, clean)
 	}
 }
 
