@@ -116,3 +116,21 @@ func TestWaitingEndsAtOnceWhenItCannotComeAnyMore(t *testing.T) {
 		}
 	}
 }
+
+func TestHelpKnowsItsVerbs(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		exit int
+		says string
+	}{
+		{[]string{"help", "verify"}, 0, "--repair"},
+		{[]string{"help"}, 0, "Available Commands"},
+		{[]string{"help", "verfy"}, 2, `verb "verfy" is not known`},
+		{[]string{"help", "verify", "more"}, 2, `verb "verify more" is not known`},
+	} {
+		var out, errs strings.Builder
+		if exit := Main(c.args, &out, &errs); exit != c.exit || !strings.Contains(out.String()+errs.String(), c.says) {
+			t.Errorf("%v: exit %d\n%s%s", c.args, exit, out.String(), errs.String())
+		}
+	}
+}
