@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"maps"
 	"sort"
 	"sync"
 	"time"
@@ -40,6 +41,14 @@ type Stats struct {
 	Lanes             []LaneStats
 	Held              []Held
 	Tables            []Count // over all lanes, by source table
+	// Copies says what the ledger holds of each table's copy, by source table. It is empty until Run has read the ledger.
+	Copies map[string]Copy
+}
+
+// Copy is how far the copying of a table is in the target.
+type Copy struct {
+	Rows         int64
+	Done, Strict bool
 }
 
 // LaneStats is one lane of Stats.
@@ -61,6 +70,7 @@ type stats struct {
 	lanes      []laneState
 	held       map[heldKey]Held
 	counts     map[string]*Count
+	copies     map[string]Copy
 	start      string   // what keeps the start from succeeding
 	queues     []*queue // of the lanes that run
 	changed    chan struct{}
@@ -98,9 +108,10 @@ func (s *stats) started(d *Durable) {
 	for _, h := range d.Held {
 		s.held[heldKey{h.Lane, h.Source}] = h
 	}
-	s.counts = map[string]*Count{}
+	s.counts, s.copies = map[string]*Count{}, map[string]Copy{}
 	for _, t := range d.Tables {
 		s.counts[t.Source] = &Count{Source: t.Source}
+		s.copies[t.Source] = Copy{Rows: t.RowsCopied, Done: t.Copied, Strict: t.Strict}
 	}
 	for i := range d.Counts {
 		s.addLocked(&d.Counts[i])
@@ -167,6 +178,14 @@ func (a *Applier) committed(tx *Tx) {
 	for i := range tx.Counts {
 		s.addLocked(&tx.Counts[i])
 	}
+	for _, p := range tx.Progress {
+		s.copies[p.Source] = Copy{Rows: p.Rows, Done: p.Done, Strict: s.copies[p.Source].Strict}
+	}
+	for _, c := range tx.States {
+		copied := s.copies[c.Source]
+		copied.Strict = c.Strict
+		s.copies[c.Source] = copied
+	}
 	for _, h := range tx.Release {
 		delete(s.held, heldKey{h.Lane, h.Source})
 		events = append(events, Event{Kind: EventReleased, Table: h.Source, Seq: tx.To.Seq})
@@ -222,6 +241,7 @@ func (a *Applier) Stats() Stats {
 		}
 		return a.Lane < b.Lane
 	})
+	out.Copies = maps.Clone(s.copies)
 	for _, c := range s.counts {
 		out.Tables = append(out.Tables, *c)
 	}

@@ -72,4 +72,4 @@ func (e *StepFailed) Unwrap() error { return e.Err }
 var ErrDecided = errors.New("the cutover is decided: the target serves, it cannot be aborted any more")
 
 // ErrNothing refuses an abort, or settling a step, when there is nothing of the kind. Exit code 3.
-var ErrNothing = errors.New("there is no attempt to end")
+var ErrNothing = errors.New("there is no such attempt")

@@ -237,7 +237,7 @@ func (m *Machine) Abort(ctx context.Context) error {
 	case at == protocol.Rest && r.state == protocol.Aborted && cancel != nil:
 		return nil
 	case at == protocol.Rest:
-		return ErrNothing
+		return fmt.Errorf("no cutover is under way: %w", ErrNothing)
 	}
 	if err := r.drive(at); err != nil && !settled(err) {
 		return err

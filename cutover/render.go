@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -61,7 +62,7 @@ func (m *Machine) Report(ctx context.Context, attempt int64) (Report, error) {
 	case srcErr != nil && dstErr != nil:
 		return rep, fmt.Errorf("read the report of cutover %d: %w; %w", attempt, srcErr, dstErr)
 	case srcErr == nil && !found && attempt == 0:
-		return rep, fmt.Errorf("report of migration %s: no cutover was tried: %w", m.cfg.Migration, ErrNothing)
+		return rep, fmt.Errorf("report of migration %s: no cutover has begun, and one that was refused leaves no report: %w", m.cfg.Migration, ErrNothing)
 	case srcErr == nil && !found:
 		return rep, fmt.Errorf("report of migration %s: there was no cutover %d: %w", m.cfg.Migration, attempt, ErrNothing)
 	}
@@ -248,9 +249,9 @@ func (r *Report) Markdown() string {
 		}
 	}
 	if len(r.Steps) > 0 {
-		b.WriteString("\n## Steps\n\n| step | started | took ms | outcome | evidence |\n|---|---|---:|---|---|\n")
+		b.WriteString("\n## Steps\n\n| step | started (UTC) | took ms | outcome | evidence |\n|---|---|---:|---|---|\n")
 		for _, s := range r.Steps {
-			fmt.Fprintf(&b, "| %s | %s | %d | %s | `%s` |\n", s.Name, s.StartedAt.Format("2006-01-02 15:04:05.000"), s.TookMS, s.Outcome, cell(string(s.Evidence)))
+			fmt.Fprintf(&b, "| %s | %s | %d | %s | `%s` |\n", s.Name, s.StartedAt.Format("2006-01-02 15:04:05.000"), s.TookMS, s.Outcome, cell(compact(s.Evidence)))
 		}
 	}
 	if len(r.Tables) > 0 {
@@ -276,6 +277,15 @@ func (r *Report) Markdown() string {
 		for _, l := range r.Lossy {
 			fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", cell(l.Table), cell(l.Column), cell(l.Rule), l.Rows)
 		}
+	}
+	return b.String()
+}
+
+// compact writes evidence on one line: a client may have indented it.
+func compact(evidence json.RawMessage) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, evidence); err != nil {
+		return string(evidence)
 	}
 	return b.String()
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/crossfade-io/crossfade/apply"
@@ -35,4 +36,48 @@ func TestCopyAndChangesEndAsTheSource(t *testing.T) {
 			t.Fatalf("%+v, %v", tables, err)
 		}
 	}
+}
+
+// TestTheStatisticsSayOfTheCopyWhatTheLedgerHolds: a table counts as copied and as strict once the target says so, not when that stands in the stream;
+// also what an earlier start has written.
+func TestTheStatisticsSayOfTheCopyWhatTheLedgerHolds(t *testing.T) {
+	items := itemTable()
+	w := newWorld(t, 15, itemDDL, apply.TableSetup{Source: "shop.items", Target: items})
+	want := func(want apply.Copy) {
+		t.Helper()
+		if got := w.applier.Stats().Copies["shop.items"]; got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	w.start()
+	w.log.chunk(t, items, item(1, 1, "one"))
+	w.log.control(t, change.ControlMessage{Type: change.Progress, Table: "shop.items", Rows: 1})
+	w.applied()
+	want(apply.Copy{Rows: 1})
+	other := w.db.Connect(t)
+	if _, err := other.Exec(t.Context(), "BEGIN; LOCK TABLE crossfade.ledger"); err != nil {
+		t.Fatal(err)
+	}
+	w.log.control(t, change.ControlMessage{Type: change.Progress, Table: "shop.items", Rows: 1, Done: true})
+	w.log.control(t, change.ControlMessage{Type: change.Strict, Table: "shop.items"})
+	a := w.applier
+	eventually(t, "the applier stands before the lock", func() bool {
+		return slices.ContainsFunc(a.Stats().Lanes, func(l apply.LaneStats) bool { return l.Error != "" })
+	})
+	want(apply.Copy{Rows: 1})
+	if _, err := other.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	w.applied()
+	want(apply.Copy{Rows: 1, Done: true, Strict: true})
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	a = w.applier
+	eventually(t, "it runs", func() bool { return a.Stats().Running })
+	want(apply.Copy{Rows: 1, Done: true, Strict: true})
+	w.log.chunk(t, items, item(1, 1, "one")) // read again
+	w.applied()
+	want(apply.Copy{Rows: 1, Done: true})
 }

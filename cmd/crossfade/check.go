@@ -12,7 +12,6 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/spf13/cobra"
 
-	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/internal/catalog"
 	"github.com/crossfade-io/crossfade/internal/control"
 	"github.com/crossfade-io/crossfade/transform"
@@ -87,13 +86,13 @@ func (m *migration) check(ctx context.Context) (out []catalog.Finding, err error
 		case errors.As(err, &mistakes):
 			out = append(out, mistakes...)
 		default:
-			out = append(out, finding("source", m.cfg.Source.URL, err, "mend source.url, or the server"))
+			out = append(out, finding("source", err, "mend it, or the server"))
 		}
 	}
 	if err := m.openTarget(ctx); isUsage(err) {
 		return nil, err
 	} else if err != nil {
-		return append(out, finding("target", m.cfg.Target.URL, err, "mend target.url, or the server")), nil
+		return append(out, finding("target", err, "mend it, or the server")), nil
 	}
 	if m.source == nil {
 		return out, nil
@@ -108,8 +107,8 @@ func isUsage(err error) bool {
 }
 
 // finding makes an error of one end a finding. The error may bring a remedy of its own.
-func finding(code string, object configs.URL, err error, remedy string) catalog.Finding {
-	f := catalog.Finding{Severity: catalog.Error, Code: code, Object: object.Redacted(), Reason: err.Error(), Remedy: remedy}
+func finding(end string, err error, remedy string) catalog.Finding {
+	f := catalog.Finding{Severity: catalog.Error, Code: end, Object: end + ".url", Reason: err.Error(), Remedy: remedy}
 	var e *control.Error
 	if errors.As(err, &e) && e.Remedy != "" {
 		f.Reason, f.Remedy = e.Message, e.Remedy

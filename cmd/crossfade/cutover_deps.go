@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/crossfade-io/crossfade/cutover"
@@ -70,8 +71,14 @@ func (c comparison) Readiness(context.Context) (cutover.VerifyReadiness, error) 
 	if s.State == "full" {
 		no("verifying", c.m.cfg.Name, "a full verification is running", "wait for its end")
 	}
-	for _, d := range s.Differences {
-		no("difference", d.Table, fmt.Sprintf("the row %s is not the same on both sides (%s %v)", d.Key, d.Kind, d.Columns), "`crossfade verify --repair`")
+	const most = 20
+	for i, d := range s.Differences {
+		if i == most {
+			no("difference", c.m.cfg.Name, many(int64(len(s.Differences)-most), "more row")+" not the same on both sides", "`crossfade verify --json` names them; `crossfade verify --repair`")
+			break
+		}
+		what := strings.TrimSpace(d.Kind + " " + strings.Join(d.Columns, ", "))
+		no("difference", d.Table, fmt.Sprintf("the row %s is not the same on both sides (%s)", d.Key, what), "`crossfade verify --repair`")
 	}
 	for name, t := range s.Tables {
 		if t.Unverified {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -87,6 +88,7 @@ func newRoot(out io.Writer) *cobra.Command {
 		},
 		Args: cobra.ArbitraryArgs,
 	}
+	root.SetHelpCommand(newHelp(root))
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.PersistentFlags().StringVarP(&g.file, "config", "c", "", "configuration file (default $CROSSFADE_CONFIG, then ./crossfade.yaml)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
@@ -104,6 +106,17 @@ func newRoot(out io.Writer) *cobra.Command {
 		}
 	}
 	return root
+}
+
+// newHelp knows its verbs: a misspelt one is an error, as it is without help.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{Use: "help [verb]", Short: "Explain a verb", Args: cobra.ArbitraryArgs, RunE: func(_ *cobra.Command, args []string) error {
+		verb, rest, err := root.Find(args)
+		if err != nil || len(rest) > 0 {
+			return &usageError{fmt.Errorf("verb %q is not known; see `crossfade help`", strings.Join(args, " "))}
+		}
+		return verb.Help()
+	}}
 }
 
 func noArgs(cmd *cobra.Command, args []string) error {

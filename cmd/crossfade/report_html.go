@@ -28,6 +28,7 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1b1f24 }
 table { border-collapse: collapse; margin: 0 0 1.5rem }
+td { overflow-wrap: anywhere }
 th, td { border: 1px solid #d0d7de; padding: .3rem .6rem; text-align: left; vertical-align: top }
 td.n { text-align: right; font-variant-numeric: tabular-nums }
 code { font-size: .85em; overflow-wrap: anywhere }
@@ -45,7 +46,7 @@ code { font-size: .85em; overflow-wrap: anywhere }
 {{with .Reasons}}<h2>Reasons</h2>{{template "findings" .}}{{end}}
 {{with .Warnings}}<h2>Warnings</h2>{{template "findings" .}}{{end}}
 {{with .Steps}}<h2>Steps</h2>
-<table><tr><th>step</th><th>started</th><th>took ms</th><th>outcome</th><th>evidence</th></tr>
+<table><tr><th>step</th><th>started (UTC)</th><th>took ms</th><th>outcome</th><th>evidence</th></tr>
 {{range .}}<tr><td>{{.Name}}</td><td>{{clock .StartedAt}}</td><td class="n">{{.TookMS}}</td><td>{{.Outcome}}</td><td><code>{{text .Evidence}}</code></td></tr>
 {{end}}</table>{{end}}
 {{with .Tables}}<h2>Tables</h2>

@@ -62,6 +62,19 @@ func (r *rig) purgeBinlogs() {
 	}
 }
 
+// TestAPausedMigrationIsNotCompared: the target would have to be level with the source, and verify would wait for as long as the pause lasts.
+func TestAPausedMigrationIsNotCompared(t *testing.T) {
+	r := smallRig(t, testdb.MySQL(t), "")
+	r.start()
+	r.waitReady()
+	r.must("pause")
+	if exit, _, errs := r.crossfade("verify"); exit != 3 || !strings.Contains(errs, "crossfade resume") {
+		t.Errorf("verify of a paused migration: exit %d, %s", exit, errs)
+	}
+	r.must("resume")
+	r.must("verify")
+}
+
 func TestPurgedBinlogsStopTheMigrationWithTheRemedy(t *testing.T) {
 	r := smallRig(t, testdb.MySQL(t), "")
 	r.start()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/crossfade-io/crossfade/internal/control"
 )
@@ -40,7 +41,7 @@ func screen(s control.Status, colour bool) string {
 		if l.To == "finish" {
 			what = "indexes, constraints and the first verification are held up"
 		}
-		fmt.Fprintf(&b, "%s\n", paint("33", fmt.Sprintf("! %s since %s: %s", what, l.Since.Format(time.TimeOnly), l.Error)))
+		fmt.Fprintf(&b, "%s\n", paint("33", fmt.Sprintf("! %s since %s UTC: %s", what, l.Since.UTC().Format(time.TimeOnly), l.Error)))
 	}
 	sn := s.Snapshot
 	if sn.TablesDone < sn.TablesTotal || phaseOf(s) == "snapshot" {
@@ -49,9 +50,9 @@ func screen(s control.Status, colour bool) string {
 	}
 	streamLine(&b, s.Stream, paint)
 	if v := s.Verify; v.State != "" {
-		fmt.Fprintf(&b, "verify    %s, %s rows, %d differences, %d keys touched", v.State, count(v.RowsVerified), v.Differences, v.TouchedKeys)
+		fmt.Fprintf(&b, "verify    %s, %s, %s, %s touched", v.State, many(v.RowsVerified, "row"), many(int64(v.Differences), "difference"), many(int64(v.TouchedKeys), "key"))
 		if v.LastCleanAt != nil {
-			fmt.Fprintf(&b, ", clean at %s", v.LastCleanAt.Format(time.DateTime))
+			fmt.Fprintf(&b, ", clean at %s UTC", v.LastCleanAt.UTC().Format(time.DateTime))
 		}
 		b.WriteByte('\n')
 	}
@@ -70,26 +71,44 @@ func streamLine(b *strings.Builder, st control.StreamStatus, paint func(code, te
 	if st.MaxBytes == 0 {
 		return
 	}
-	fmt.Fprintf(b, "stream    %d frames ahead of the target, %s of %s", st.Last-min(st.Applied, st.Last), size(st.Bytes), size(st.MaxBytes))
+	fmt.Fprintf(b, "stream    %s ahead of the target, %s of %s", many(int64(st.Last-min(st.Applied, st.Last)), "frame"), size(st.Bytes), size(st.MaxBytes))
 	if st.Full {
 		b.WriteString(", " + paint("33", "full: capture waits for room"))
 	} else if st.RoomSeconds != nil {
-		fmt.Fprintf(b, ", room for %s", (time.Duration(*st.RoomSeconds) * time.Second).String())
+		b.WriteString(", room for " + span(*st.RoomSeconds))
 	}
 	b.WriteByte('\n')
+}
+
+// nameWidth is the widest name that stands beside its numbers; a longer one has a line of its own.
+const nameWidth = 44
+
+func tableName(t control.TableStatus) string {
+	if t.Target == t.Source {
+		return t.Source
+	}
+	return t.Source + " > " + t.Target
 }
 
 func tableLines(b *strings.Builder, tables []control.TableStatus, paint func(code, text string) string) {
 	if len(tables) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n%-34s %-8s %12s %10s %10s %10s %12s\n", "table", "state", "copied", "inserted", "updated", "deleted", "verified")
+	width := 0
 	for _, t := range tables {
-		name := t.Source
-		if t.Target != t.Source {
-			name += " > " + t.Target
+		if n := utf8.RuneCountInString(tableName(t)); n <= nameWidth {
+			width = max(width, n)
 		}
-		line := fmt.Sprintf("%-34s %-8s %12s %10s %10s %10s %12s", name, t.State, count(t.RowsCopied), count(t.Inserted), count(t.Updated), count(t.Deleted), count(t.RowsVerified))
+	}
+	width = max(width, 20)
+	fmt.Fprintf(b, "\n%-*s %-8s %12s %10s %10s %10s %12s\n", width, "table", "state", "copied", "inserted", "updated", "deleted", "verified")
+	for _, t := range tables {
+		name := tableName(t)
+		if utf8.RuneCountInString(name) > nameWidth {
+			b.WriteString(name + "\n")
+			name = ""
+		}
+		line := fmt.Sprintf("%-*s %-8s %12s %10s %10s %10s %12s", width, name, t.State, count(t.RowsCopied), count(t.Inserted), count(t.Updated), count(t.Deleted), count(t.RowsVerified))
 		if t.Differences > 0 {
 			line += paint("31", fmt.Sprintf("  %d differ", t.Differences))
 		}
@@ -108,7 +127,24 @@ func eta(s *float64) string {
 	if s == nil {
 		return ""
 	}
-	return ", about " + (time.Duration(*s+0.5) * time.Second).String() + " left"
+	return ", about " + span(*s+0.5) + " left"
+}
+
+// span writes seconds as 1h30m0s, and what is longer than two days in days: nobody plans by its minutes.
+func span(seconds float64) string {
+	const day = 24 * 60 * 60
+	if seconds > 2*day {
+		return many(int64(min(seconds/day, 1e6)), "day")
+	}
+	return (time.Duration(seconds) * time.Second).String()
+}
+
+// many writes 1 row, 2 rows.
+func many(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return count(n) + " " + what + "s"
 }
 
 // count writes 1234567 as 1,234,567.

@@ -43,6 +43,14 @@ func TestTheScreenShowsWhatAPersonMustKnow(t *testing.T) {
 	if coloured := screen(s, true); !strings.Contains(coloured, "\x1b[1;31mfailed\x1b[0m") {
 		t.Errorf("no colours on a terminal:\n%q", coloured)
 	}
+	long := strings.Repeat("long", 20)
+	*s.Stream.RoomSeconds, s.Stream.Applied, s.Verify.TouchedKeys = 30*24*60*60, 99, 1
+	s.Tables = append(s.Tables, control.TableStatus{Source: "shop." + long, Target: "public." + long, State: "strict"})
+	for _, want := range []string{"1 frame ahead", "room for 30 days", "1 key touched", "\nshop." + long + " > public." + long + "\n" + strings.Repeat(" ", 21) + "strict "} {
+		if got := screen(s, false); !strings.Contains(got, want) {
+			t.Errorf("the screen lacks %q:\n%s", want, got)
+		}
+	}
 	s.Stream.Full = true
 	if full := screen(s, false); !strings.Contains(full, "1.0 GiB, full: capture waits for room") {
 		t.Errorf("a full stream is not shown:\n%s", full)
@@ -105,6 +113,24 @@ func TestWaitingEndsAtOnceWhenItCannotComeAnyMore(t *testing.T) {
 	} {
 		if reached, possible := goals[c.goal](c.s); reached != c.reached || possible != c.possible {
 			t.Errorf("%s in state %s: reached %v, possible %v", c.goal, c.s.State, reached, possible)
+		}
+	}
+}
+
+func TestHelpKnowsItsVerbs(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		exit int
+		says string
+	}{
+		{[]string{"help", "verify"}, 0, "--repair"},
+		{[]string{"help"}, 0, "Available Commands"},
+		{[]string{"help", "verfy"}, 2, `verb "verfy" is not known`},
+		{[]string{"help", "verify", "more"}, 2, `verb "verify more" is not known`},
+	} {
+		var out, errs strings.Builder
+		if exit := Main(c.args, &out, &errs); exit != c.exit || !strings.Contains(out.String()+errs.String(), c.says) {
+			t.Errorf("%v: exit %d\n%s%s", c.args, exit, out.String(), errs.String())
 		}
 	}
 }

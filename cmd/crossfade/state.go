@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/crossfade-io/crossfade/apply"
-	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover/verify"
 	"github.com/crossfade-io/crossfade/internal/control"
@@ -163,10 +162,7 @@ func (m *migration) tableStatus(s *control.Status, stats apply.Stats) {
 	for _, c := range stats.Tables {
 		counts[c.Source] = c
 	}
-	var snapshot map[string]capture.Progress
-	if sn := m.progress.snapshot.Load(); sn != nil {
-		snapshot = sn.Progress()
-	}
+	copies := m.copies(stats)
 	verified := m.verifier.State()
 	differ := map[string]int{}
 	for _, d := range verified.Differences {
@@ -174,7 +170,7 @@ func (m *migration) tableStatus(s *control.Status, stats apply.Stats) {
 	}
 	for _, t := range m.plan.Tables() {
 		name := t.Source.String()
-		p, c := snapshot[name], counts[name]
+		p, c := copies[name], counts[name]
 		row := control.TableStatus{Source: name, Target: t.Target.String(), State: tableState(p.Done, p.Strict), RowsCopied: p.Rows, RowsEstimate: t.Source.RowsEstimate,
 			Inserted: c.Inserted, Updated: c.Updated, Deleted: c.Deleted, RowsVerified: verified.Tables[name].Rows, Differences: differ[name]}
 		if p.Done {
@@ -189,6 +185,19 @@ func (m *migration) tableStatus(s *control.Status, stats apply.Stats) {
 	if s.Snapshot.TablesDone < s.Snapshot.TablesTotal {
 		s.Snapshot.ETASeconds = m.progress.meter.eta(s.Snapshot.RowsDone, s.Snapshot.RowsEstimated, time.Now())
 	}
+}
+
+// copies is what the target has of each table's copy, not what was published. Until an applier has read the ledger it is what capture began with.
+func (m *migration) copies(stats apply.Stats) map[string]apply.Copy {
+	snapshot := m.progress.snapshot.Load()
+	if len(stats.Copies) > 0 || snapshot == nil {
+		return stats.Copies
+	}
+	out := map[string]apply.Copy{}
+	for name, p := range snapshot.Progress() {
+		out[name] = apply.Copy{Rows: p.Rows, Done: p.Done, Strict: p.Strict}
+	}
+	return out
 }
 
 func (m *migration) streamStatus(ctx context.Context, s *control.Status, applied uint64) {

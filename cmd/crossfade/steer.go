@@ -27,6 +27,9 @@ func (m *migration) Verify(ctx context.Context, table string, repair bool) (cont
 	if !m.progress.finished.Load() {
 		return out, control.Fail(control.ExitRefused, errors.New("not every table is copied and strict yet"), "wait for it: `crossfade wait --for streaming`")
 	}
+	if m.applying.isPaused() { // it would wait for the target to be level
+		return out, control.Fail(control.ExitRefused, errors.New("applying is paused: the target cannot be compared until it is level with the source"), "`crossfade resume`")
+	}
 	var only []string
 	if table != "" {
 		if _, err := m.planned(table); err != nil {
@@ -65,7 +68,11 @@ func (m *migration) Verify(ctx context.Context, table string, repair bool) (cont
 		out.Tables = append(out.Tables, v)
 	}
 	if n := len(out.Differences); n > 0 {
-		return out, control.Fail(control.ExitDifferences, fmt.Errorf("%d rows differ", n), "find out who wrote them, then `crossfade verify --repair`")
+		text := "a row differs"
+		if n > 1 {
+			text = many(int64(n), "row") + " differ"
+		}
+		return out, control.Fail(control.ExitDifferences, errors.New(text), "find out who wrote them, then `crossfade verify --repair`")
 	}
 	return out, nil
 }

@@ -51,7 +51,8 @@ func newVerify(g *global) *cobra.Command {
 func printVerify(g *global, v control.VerifyResult) error {
 	var b strings.Builder
 	for _, t := range v.Tables {
-		fmt.Fprintf(&b, "%-40s %12d rows  %d differences  %s\n", t.Source+" -> "+t.Target, t.RowsVerified, t.Differences, t.Digest)
+		name := tableName(control.TableStatus{Source: t.Source, Target: t.Target})
+		fmt.Fprintf(&b, "%-*s %18s  %16s  digest %s\n", nameWidth, name, many(t.RowsVerified, "row"), many(int64(t.Differences), "difference"), t.Digest)
 	}
 	const most = 50
 	for i, d := range v.Differences {
@@ -59,11 +60,11 @@ func printVerify(g *global, v control.VerifyResult) error {
 			fmt.Fprintf(&b, "... and %d more; see --json\n", len(v.Differences)-most)
 			break
 		}
-		fmt.Fprintf(&b, "%s %s: %s %s\n", d.Table, d.Key, d.Kind, strings.Join(d.Columns, ", "))
+		fmt.Fprintf(&b, "%s %s: %s\n", d.Table, d.Key, strings.TrimSpace(d.Kind+" "+strings.Join(d.Columns, ", ")))
 	}
-	fmt.Fprintf(&b, "%d rows verified, %d differences", v.RowsVerified, len(v.Differences))
+	fmt.Fprintf(&b, "%s verified, %s", many(v.RowsVerified, "row"), many(int64(len(v.Differences)), "difference"))
 	if v.Repaired > 0 {
-		fmt.Fprintf(&b, ", %d rows copied again", v.Repaired)
+		fmt.Fprintf(&b, ", %s copied again", many(int64(v.Repaired), "row"))
 	}
 	_, err := fmt.Fprintln(g.out, b.String())
 	return err

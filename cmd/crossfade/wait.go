@@ -29,7 +29,7 @@ func newWait(g *global) *cobra.Command {
 			return waitFor(ctx, client, what)
 		}}
 	c.Flags().StringVar(&what, "for", "", "streaming, verified, completed or rolled_back")
-	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "give up after")
+	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait")
 	return c
 }
 

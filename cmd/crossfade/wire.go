@@ -144,5 +144,8 @@ func (m *migration) learnDecision(ctx context.Context) error {
 
 // cutoverStep takes note of a step of an attempt.
 func (m *migration) cutoverStep(s cutover.Status) {
+	if s.Step == "" { // only a look at the gates
+		return
+	}
 	m.log.Info("cutover", "attempt", s.Epoch, "step", s.Step)
 }
