@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ const (
 	EventConstraints EventKind = "constraints" // foreign keys are made
 	EventMarker      EventKind = "marker"      // every lane has recorded a marker
 	EventTrouble     EventKind = "trouble"     // the target cannot be reached or does not answer; tried again
+	EventMended      EventKind = "mended"      // after the start and after trouble: the target answers in every lane
 	EventRelaned     EventKind = "relaned"     // the number of lanes has changed
 )
 
@@ -133,7 +135,8 @@ func (s *stats) stopped(err error) {
 	s.wakeLocked()
 }
 
-func (s *stats) trouble(lane int, err error) {
+// trouble notes what a lane, or everything, waits for. It reports whether now nothing waits.
+func (s *stats) trouble(lane int, err error) (well bool) {
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -145,6 +148,7 @@ func (s *stats) trouble(lane int, err error) {
 	} else {
 		s.start = text
 	}
+	return s.start == "" && !slices.ContainsFunc(s.lanes, func(l laneState) bool { return l.err != "" })
 }
 
 // committed takes what a transaction has done into the statistics and tells those who wait for it.
