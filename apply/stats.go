@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sort"
 	"sync"
@@ -57,7 +58,7 @@ type LaneStats struct {
 type stats struct {
 	mu         sync.Mutex
 	running    bool
-	err        error
+	err        error // why Run ended
 	token      int64
 	dispatched uint64
 	lanes      []laneState
@@ -131,6 +132,9 @@ func (s *stats) wakeLocked() {
 func (s *stats) stopped(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err == nil {
+		err = ErrStopped
+	}
 	s.running, s.err = false, err
 	s.wakeLocked()
 }
@@ -200,7 +204,7 @@ func (a *Applier) Stats() Stats {
 	defer s.mu.Unlock()
 	out := Stats{Running: s.running, Paused: a.gate.closed(), Token: s.token, Dispatched: s.dispatched, Floor: floor}
 	switch {
-	case s.err != nil:
+	case s.err != nil && !errors.Is(s.err, ErrStopped):
 		out.Error = s.err.Error()
 	case s.start != "":
 		out.Error = s.start
@@ -285,6 +289,9 @@ func (a *Applier) AppliedOf(source string) uint64 {
 	}
 	return at
 }
+
+// ErrStopped is why an applier goes no further that was told to stop.
+var ErrStopped = errors.New("applying is stopped")
 
 // Wait returns when every lane has committed frame seq; idle lanes do not wait for their time to move. When Run ends before that it returns why.
 func (a *Applier) Wait(ctx context.Context, seq uint64) error {
