@@ -157,12 +157,11 @@ func (a *Applier) prepare(ctx context.Context) (*run, error) {
 		if !errors.As(err, &lost) {
 			return nil, fmt.Errorf("start applying: %w", err)
 		}
-		a.state.trouble(AllLanes, err)
+		a.inTrouble(AllLanes, err)
 		if err := pause(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}
-	a.state.trouble(AllLanes, nil)
 	return newRun(a, d)
 }
 

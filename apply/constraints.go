@@ -30,7 +30,7 @@ func (r *run) constraints(ctx, work context.Context, place Place) error {
 
 // untilNothingHeld serves replays, all lanes standing, until no table is held.
 func (r *run) untilNothingHeld(ctx, work context.Context, place Place) error {
-	defer r.a.state.trouble(AllLanes, nil)
+	defer r.a.inTrouble(AllLanes, nil)
 	for {
 		held := ""
 		for name, t := range r.tables {

@@ -36,7 +36,7 @@ func (a *Applier) Replay(ctx context.Context, source string) error {
 		running, changed := a.state.running, a.state.changed
 		a.state.mu.Unlock()
 		if !running {
-			return fmt.Errorf("replay %s: applying is stopped", source)
+			return fmt.Errorf("replay %s: %w", source, ErrStopped)
 		}
 		select {
 		case a.asks <- q:

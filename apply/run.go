@@ -88,6 +88,7 @@ func newRun(a *Applier, d *Durable) (*run, error) {
 	r.relane = len(r.lanes) != a.opts.Lanes && len(d.Held) == 0
 	r.link = &link{target: a.target, trouble: func(err error) { a.inTrouble(AllLanes, err) }}
 	a.state.started(d)
+	a.inTrouble(AllLanes, nil)
 	a.state.mu.Lock()
 	a.state.queues = nil
 	for _, l := range r.lanes {
@@ -97,11 +98,15 @@ func newRun(a *Applier, d *Durable) (*run, error) {
 	return r, nil
 }
 
+// inTrouble notes what a lane waits for, or that it waits no longer.
 func (a *Applier) inTrouble(lane int, err error) {
-	a.state.trouble(lane, err)
-	if err != nil {
+	well := a.state.trouble(lane, err)
+	switch {
+	case err != nil:
 		a.notify(Event{Kind: EventTrouble, Detail: err.Error()})
 		a.opts.Logger.Warn("target does not answer, trying again", "lane", lane, "err", err)
+	case well:
+		a.notify(Event{Kind: EventMended})
 	}
 }
 

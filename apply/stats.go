@@ -2,7 +2,9 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -27,6 +29,7 @@ const (
 	EventConstraints EventKind = "constraints" // foreign keys are made
 	EventMarker      EventKind = "marker"      // every lane has recorded a marker
 	EventTrouble     EventKind = "trouble"     // the target cannot be reached or does not answer; tried again
+	EventMended      EventKind = "mended"      // after the start and after trouble: the target answers in every lane
 	EventRelaned     EventKind = "relaned"     // the number of lanes has changed
 )
 
@@ -64,7 +67,7 @@ type LaneStats struct {
 type stats struct {
 	mu         sync.Mutex
 	running    bool
-	err        error
+	err        error // why Run ended
 	token      int64
 	dispatched uint64
 	lanes      []laneState
@@ -140,11 +143,15 @@ func (s *stats) wakeLocked() {
 func (s *stats) stopped(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err == nil {
+		err = ErrStopped
+	}
 	s.running, s.err = false, err
 	s.wakeLocked()
 }
 
-func (s *stats) trouble(lane int, err error) {
+// trouble notes what a lane, or everything, waits for. It reports whether now nothing waits.
+func (s *stats) trouble(lane int, err error) (well bool) {
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -156,6 +163,7 @@ func (s *stats) trouble(lane int, err error) {
 	} else {
 		s.start = text
 	}
+	return s.start == "" && !slices.ContainsFunc(s.lanes, func(l laneState) bool { return l.err != "" })
 }
 
 // committed takes what a transaction has done into the statistics and tells those who wait for it.
@@ -215,7 +223,7 @@ func (a *Applier) Stats() Stats {
 	defer s.mu.Unlock()
 	out := Stats{Running: s.running, Paused: a.gate.closed(), Token: s.token, Dispatched: s.dispatched, Floor: floor}
 	switch {
-	case s.err != nil:
+	case s.err != nil && !errors.Is(s.err, ErrStopped):
 		out.Error = s.err.Error()
 	case s.start != "":
 		out.Error = s.start
@@ -301,6 +309,9 @@ func (a *Applier) AppliedOf(source string) uint64 {
 	}
 	return at
 }
+
+// ErrStopped is why an applier goes no further that was told to stop.
+var ErrStopped = errors.New("applying is stopped")
 
 // Wait returns when every lane has committed frame seq; idle lanes do not wait for their time to move. When Run ends before that it returns why.
 func (a *Applier) Wait(ctx context.Context, seq uint64) error {

@@ -36,6 +36,18 @@ func (e *events) told(kind apply.EventKind, words string) bool {
 	return slices.ContainsFunc(e.list, func(x apply.Event) bool { return x.Kind == kind && strings.Contains(x.Table+" "+x.Detail, words) })
 }
 
+// last is the kind of the newest event of those kinds.
+func (e *events) last(kinds ...apply.EventKind) (kind apply.EventKind) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, x := range e.list {
+		if slices.Contains(kinds, x.Kind) {
+			kind = x.Kind
+		}
+	}
+	return kind
+}
+
 // trips ends an applier as a crash does, at a transaction that it picks: the transaction is not sent, and nothing after it.
 type trips struct {
 	pick func(tx *apply.Tx) bool

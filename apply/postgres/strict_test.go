@@ -159,8 +159,8 @@ func TestNothingPassesAStrictBarrierBeforeItsIndex(t *testing.T) {
 	w.expect("SELECT (SELECT count(*) FROM items) || ' ' || (SELECT count(*) FROM users) || ' ' || (SELECT count(*) FROM pg_class WHERE relname = 'users_b')", "2 2 1")
 }
 
-// TestWaitingEndsWithItsContext: nothing waits for ever: neither for a frame that does not come nor for a replay of an applier that has stopped.
-func TestWaitingEndsWithItsContext(t *testing.T) {
+// TestWaitingEndsWithItsContextAndWithTheApplier: nothing waits for ever: neither for a frame that does not come, nor for anything of an applier that was stopped.
+func TestWaitingEndsWithItsContextAndWithTheApplier(t *testing.T) {
 	t.Parallel()
 	items := itemTable()
 	w := newWorld(t, 15, itemDDL, apply.TableSetup{Source: "shop.items", Target: items})
@@ -172,8 +172,18 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	}
 	a := w.applier
 	eventually(t, "it runs", func() bool { return a.Stats().Running })
+	ctx, cancel = context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	waiting := make(chan error, 1)
+	go func() { waiting <- a.Wait(ctx, 100) }()
 	if err := w.stop(); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-waiting; !errors.Is(err, apply.ErrStopped) {
+		t.Errorf("waited on a stopped applier: %v", err)
+	}
+	if s := a.Stats(); s.Error != "" {
+		t.Errorf("that it was stopped is shown as an error: %s", s.Error)
 	}
 	if err := a.Replay(t.Context(), "shop.items"); err == nil {
 		t.Error("a stopped applier replays")

@@ -83,6 +83,7 @@ func TestALockedRowIsWaitedFor(t *testing.T) {
 	}
 	w.applied()
 	w.expect(`SELECT string_agg(id || ':' || a, ' ' ORDER BY id) FROM items`, "1:2 2:2")
+	eventually(t, "it is told that the waiting is over", func() bool { return w.events.last(apply.EventTrouble, apply.EventMended) == apply.EventMended })
 	if s := w.applier.Stats(); len(s.Held) > 0 || s.Lanes[0].Error+s.Lanes[1].Error+s.Lanes[2].Error != "" {
 		t.Errorf("%+v", s)
 	}

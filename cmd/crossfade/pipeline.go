@@ -165,7 +165,7 @@ func (m *migration) newApplier() (*apply.Applier, error) {
 			switch e.Kind {
 			case apply.EventTrouble:
 				m.links.down("target", errors.New(e.Detail))
-			default:
+			case apply.EventMended:
 				m.links.up("target")
 			}
 		},

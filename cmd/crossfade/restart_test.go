@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +203,29 @@ func TestADamagedFrameIsRefused(t *testing.T) {
 	if n != 0 {
 		t.Error("a damaged row is in the target")
 	}
+}
+
+// TestATargetThatAnswersAgainIsNotShownAsLost: what a crash of the target leaves in the status would refuse every cutover.
+func TestATargetThatAnswersAgainIsNotShownAsLost(t *testing.T) {
+	r := newRig(t, testdb.MySQL(t), testdb.NewPostgres(t, 15), "")
+	r.my.Exec(t, "CREATE TABLE users (id INT PRIMARY KEY, name VARCHAR(20))")
+	r.configure(r.my.URL(), r.pg.URL(), "cutover:\n  switch:\n"+r.switchStep())
+	r.start()
+	r.waitReady()
+	if err := r.pg.Server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.my.Exec(t, "INSERT INTO users VALUES (3, 'cid')")
+	lost := func(s control.Status) bool {
+		return slices.ContainsFunc(s.Links, func(l control.LinkStatus) bool { return l.To == "target" })
+	}
+	r.until("the loss is shown", time.Minute, lost)
+	if err := r.pg.Server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the target answers", time.Minute, func(s control.Status) bool { return !lost(s) })
+	r.caughtUp("users")
+	r.must("cutover")
 }
 
 // killTail ends the sessions in which the source's log is followed.

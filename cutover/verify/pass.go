@@ -51,9 +51,12 @@ func (v *Verifier) Full(ctx context.Context, only []string) (Result, error) {
 		}
 	}
 	s := v.State()
-	if s.Clean && len(only) == 0 {
+	if len(only) == 0 {
 		v.mu.Lock()
-		v.lastClean = time.Now()
+		v.lastFull = time.Now()
+		if s.Clean {
+			v.lastClean = v.lastFull
+		}
 		v.mu.Unlock()
 	}
 	if err := v.save(ctx); err != nil {

@@ -132,7 +132,8 @@ type Verifier struct {
 	mu        sync.Mutex
 	state     State
 	diffs     map[string]Difference // by table and key
-	lastClean time.Time
+	lastClean time.Time             // end of the last full pass of every table that ended clean, perhaps of an earlier process
+	lastFull  time.Time             // and of the last one of this process, however it ended
 	rate      float64
 	counted   map[string]int64 // base as counted again by Recount, by source table
 }
@@ -235,16 +236,26 @@ func (v *Verifier) Run(ctx context.Context) error {
 	}
 }
 
-// due says whether a full pass has to begin by itself, and of which tables; nil: of all. Tables that have become unverified since the last clean pass
-// do not wait for the next: a backlog of more keys than are remembered makes them so, and no cutover is possible until they are compared. They are not tried again
-// before retry, for while the backlog lasts another pass ends no better.
+// due says whether a full pass has to begin by itself, and of which tables; nil: of all. The first is not this one's business. When it has ended and found
+// no difference, and is not clean all the same, for a table was emptied or more keys changed than are remembered, it is taken again: no cutover is possible before one
+// was clean. Nor do tables that have become unverified since wait for the next. Neither is tried again before retry, for while a backlog lasts another pass ends
+// no better.
 func (v *Verifier) due(retry time.Time) (only []string, due bool) {
 	s := v.State()
-	if v.quiet.Load() || v.cfg.FullEvery == 0 || s.LastCleanAt == nil {
+	v.mu.Lock()
+	last := v.lastFull
+	v.mu.Unlock()
+	if s.LastCleanAt != nil && s.LastCleanAt.After(last) {
+		last = *s.LastCleanAt
+	}
+	if v.quiet.Load() || v.cfg.FullEvery == 0 || last.IsZero() {
 		return nil, false
 	}
-	if time.Since(*s.LastCleanAt) > v.cfg.FullEvery {
+	if time.Since(last) > v.cfg.FullEvery {
 		return nil, true
+	}
+	if s.LastCleanAt == nil && len(s.Differences) == 0 {
+		return nil, time.Now().After(retry)
 	}
 	for _, n := range v.names {
 		if s.Tables[n].Unverified {

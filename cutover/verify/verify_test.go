@@ -213,6 +213,25 @@ func (w *world) mustRound() {
 	}
 }
 
+// runUntil lets the verifier do by itself what it does, until its state is as it should be.
+func (w *world) runUntil(what string, f func(State) bool) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.v.Run(ctx) }()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(30 * time.Second); !f(w.v.State()); <-tick.C {
+		if time.Now().After(end) {
+			w.t.Fatalf("never %s: %+v", what, w.v.State())
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func TestEveryPlantedDifferenceIsFoundByKeyAndColumn(t *testing.T) {
 	for _, ordered := range []bool{true, false} {
 		t.Run(fmt.Sprintf("ordered=%v", ordered), func(t *testing.T) {
@@ -325,22 +344,43 @@ func TestATableThatHasBecomeUnverifiedIsComparedInFullByItself(t *testing.T) {
 	for id := range int64(60) {
 		w.observe(id + 1)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- w.v.Run(ctx) }()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(30 * time.Second); !w.v.State().Clean; <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("still unverified: %+v", w.v.State())
-		}
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	w.runUntil("clean", func(s State) bool { return s.Clean })
 	if at := w.v.State().LastCleanAt; !at.Equal(clean) {
 		t.Errorf("a pass of some tables counts as one of all: %s, was %s", at, clean)
+	}
+}
+
+// A table is emptied while it is compared for the first time, so this pass ends without anything certain about it. No cutover is possible before one was clean.
+func TestTheFirstPassIsTakenAgainWhenATableIsEmptiedUnderIt(t *testing.T) {
+	w := newWorld(t, 200, true)
+	w.v.cfg.FullEvery, w.v.cfg.Every = time.Hour, 10*time.Millisecond
+	w.hook = func() {
+		w.exec("TRUNCATE src.item, dst.item; DELETE FROM crossfade.counts")
+		w.mu.Lock()
+		w.seq++
+		seq := w.seq
+		w.mu.Unlock()
+		w.v.Observe(seq, &change.Change{Table: w.tab.Target, Op: change.Truncate})
+	}
+	w.full()
+	if s := w.v.State(); s.Clean || s.LastCleanAt != nil {
+		t.Fatalf("clean though the table was emptied: %+v", s)
+	}
+	w.runUntil("clean", func(s State) bool { return s.Clean && s.LastCleanAt != nil })
+}
+
+// A difference that stays is no reason to read everything over and over again.
+func TestAKnownDifferenceIsNotComparedInFullBeforeItsTime(t *testing.T) {
+	w := newWorld(t, 200, true)
+	w.v.cfg.FullEvery = time.Hour
+	w.exec("UPDATE dst.item SET name = 'x' WHERE id = 7")
+	w.full()
+	if only, due := w.v.due(time.Time{}); due {
+		t.Errorf("a full pass of %v begins at once", only)
+	}
+	w.v.cfg.FullEvery = 1
+	if _, due := w.v.due(time.Time{}); !due {
+		t.Error("no full pass begins when it is time")
 	}
 }
 
