@@ -43,13 +43,13 @@ func (l *lane) loop(ctx, work context.Context) error {
 	defer timer.Stop()
 	l.moved = time.Now()
 	for {
-		if err := l.run.a.gate.wait(ctx); err != nil {
-			return nil
-		}
 		timer.Reset(max(0, idleAdvance-time.Since(l.moved)))
 		units, idle, moved, err := l.queue.take(ctx, l.units[:0], maxBatchItems, maxBatchBytes, timer.C)
 		if err != nil {
 			return nil // ctx has ended
+		}
+		if err := l.run.a.gate.wait(ctx); err != nil { // behind the queue: it may have been closed while this lane waited there
+			return nil
 		}
 		l.units = units
 		switch {
