@@ -163,6 +163,43 @@ func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
 	}
 }
 
+// TestThePauseEndsAlthoughDaemonAndTargetFailTogether: the next start of the daemon does not reach the target, and opens the source all the same.
+func TestThePauseEndsAlthoughDaemonAndTargetFailTogether(t *testing.T) {
+	r, w := attemptRig(t, "  max_lag: 60s\n  max_pause: 30s\n")
+	r.holdUp()
+	killed := r.onAttempt("FENCED", func(context.Context) error {
+		r.kill()
+		return r.pg.Server.Kill()
+	})
+	r.crossfade("cutover")
+	if err := <-killed; err != nil {
+		t.Fatal(err)
+	}
+	before := w.count()
+	if exit, out, errs := r.crossfade("run"); exit != 1 || !strings.Contains(errs, "connect to PostgreSQL") {
+		t.Fatalf("run without the target: exit %d\n%s%s", exit, out, errs)
+	}
+	end := time.Now().Add(20 * time.Second)
+	for w.count() < before+20 {
+		if time.Now().After(end) {
+			t.Fatal("the source takes no writes while the target is dead")
+		}
+		pause(10 * time.Millisecond)
+	}
+	if err := r.pg.Server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.letGo()
+	r.start()
+	if err := <-r.onAttempt("ABORTED", func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	r.endsEqual(w)
+	if rep := r.report(); rep.Verdict != "aborted" {
+		t.Errorf("verdict %s", rep.Verdict)
+	}
+}
+
 func TestAnAttemptAbortsAtItsDeadline(t *testing.T) {
 	r, w := attemptRig(t, "  max_lag: 60s\n  timeout: 8s\n  max_pause: 8s\n")
 	r.holdUp()

@@ -19,6 +19,18 @@ type gates struct {
 }
 
 func openGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error) {
+	g, err := newGates(ctx, cfg, e)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.target.Ping(ctx); err != nil {
+		return nil, errors.Join(err, g.source.Close())
+	}
+	return g, nil
+}
+
+// newGates connects to the source alone; the target is connected to when it is asked.
+func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error) {
 	g := &gates{}
 	var names []cutover.Name
 	for _, t := range e.plan.Tables() {
@@ -41,11 +53,11 @@ func openGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error
 	if !cfg.Target.ProbeURL.IsZero() {
 		tc.Probe = postgresURL(cfg.Target.ProbeURL)
 	}
-	if g.source, err = gate.OpenMySQL(ctx, sc); err != nil {
+	if g.target, err = gate.NewPostgres(tc); err != nil {
 		return nil, err
 	}
-	if g.target, err = gate.OpenPostgres(ctx, tc); err != nil {
-		return nil, errors.Join(err, g.source.Close())
+	if g.source, err = gate.OpenMySQL(ctx, sc); err != nil {
+		return nil, err
 	}
 	return g, nil
 }

@@ -57,7 +57,11 @@ func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
 	g.Go(func() error { return api.Run(ctx, cfg.SocketPath(), cfg.API.Listen) })
 
 	// Both databases and the stream, and whether they belong together.
-	err = m.open(ctx)
+	if err = m.open(ctx); err != nil && m.source != nil && m.target == nil {
+		if rerr := m.rescue(ctx, err); rerr != nil {
+			log.Error("whether a cutover attempt is under way could not be settled without the target", "err", rerr)
+		}
+	}
 	if err == nil {
 		err = m.prepare(ctx)
 	}

@@ -50,8 +50,10 @@ var phases = map[string]transform.Phase{"before": transform.Before, "after": tra
 
 // readMapping connects to the source and compiles the mapping of its tables as they are now.
 func (m *migration) readMapping(ctx context.Context) (err error) {
-	if m.source, err = openSource(ctx, m.cfg, m.log); err != nil {
-		return err
+	if m.source == nil {
+		if m.source, err = openSource(ctx, m.cfg, m.log); err != nil {
+			return err
+		}
 	}
 	globs, err := m.cfg.Source.Globs()
 	if err != nil {

@@ -104,14 +104,18 @@ func (s streamView) WaitApplied(ctx context.Context, seq uint64) error {
 
 // newMachine makes the cutover over the two gates. Without a running migration (m is nil) it can only report.
 func newMachine(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, error) {
-	cc := cutover.Config{Migration: databaseName(cfg.Name), Tables: g.tables, MaxLag: cfg.Cutover.MaxLag, MaxPause: cfg.Cutover.MaxPause, Timeout: cfg.Cutover.Timeout,
-		Switch: switchSteps(cfg), SourceURL: cfg.Source.URL.WithoutPassword(), TargetURL: cfg.Target.URL.WithoutPassword()}
+	cc := cutoverConfig(cfg, g)
 	var stream cutover.Stream
 	var verifier cutover.Verifier
 	if m != nil {
 		stream, verifier, cc.Logger, cc.Notify = forward{m}, comparison{m}, m.log, m.cutoverStep
 	}
 	return cutover.New(cc, g.source, g.target, stream, verifier)
+}
+
+func cutoverConfig(cfg *configs.Config, g *gates) cutover.Config {
+	return cutover.Config{Migration: databaseName(cfg.Name), Tables: g.tables, MaxLag: cfg.Cutover.MaxLag, MaxPause: cfg.Cutover.MaxPause, Timeout: cfg.Cutover.Timeout,
+		Switch: switchSteps(cfg), SourceURL: cfg.Source.URL.WithoutPassword(), TargetURL: cfg.Target.URL.WithoutPassword()}
 }
 
 // switchSteps are the configured steps that move traffic.

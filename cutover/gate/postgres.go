@@ -38,6 +38,26 @@ const postgresSide = protocol.Target
 
 // OpenPostgres connects. It changes nothing.
 func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
+	s, err := NewPostgres(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ping(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Ping connects, if there is no connection.
+func (s *Postgres) Ping(ctx context.Context) error {
+	if err := s.with(ctx, func(*pgx.Conn) error { return nil }); err != nil {
+		return fmt.Errorf("target gate: %w", err)
+	}
+	return nil
+}
+
+// NewPostgres is a side that connects when it is first asked.
+func NewPostgres(cfg PostgresConfig) (*Postgres, error) {
 	if err := migrationName(cfg.Migration); err != nil {
 		return nil, err
 	}
@@ -51,9 +71,6 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 		if s.probe, err = parsePostgres(cfg.Probe); err != nil {
 			return nil, fmt.Errorf("target gate: target.probe_url: %w", err)
 		}
-	}
-	if err := s.with(ctx, func(*pgx.Conn) error { return nil }); err != nil {
-		return nil, fmt.Errorf("target gate: %w", err)
 	}
 	return s, nil
 }
