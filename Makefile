@@ -3,6 +3,7 @@
 GO          ?= go
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+# Nothing is taken from the test cache: it does not know of the programs and servers that tests run.
 # Packages tested at once. Each starts servers of its own, so this bounds memory more than it saves time.
 P           ?= 2
 FUZZTIME    ?= 1m
@@ -17,10 +18,10 @@ build: ## build bin/crossfade
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/crossfade ./cmd/crossfade
 
 test: ## run every test, on real servers
-	$(GO) test -p $(P) -timeout 45m ./...
+	$(GO) test -count 1 -p $(P) -timeout 45m ./...
 
 test-long: ## the tests and those that take hours to prove their point (build tag long)
-	$(GO) test -p $(P) -timeout 8h -tags long ./...
+	$(GO) test -count 1 -p $(P) -timeout 8h -tags long ./...
 
 fuzz: ## run each fuzz test for FUZZTIME (1m)
 	@set -e; $(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
