@@ -25,8 +25,9 @@ ALTER TABLE account ENABLE ALWAYS TRIGGER note;
 ALTER TABLE op ENABLE ALWAYS TRIGGER note;`
 
 func TestKilledAtRandomMomentsEachChangeArrivesOnceAndInOrder(t *testing.T) {
-	r := newRig(t, testdb.NewMySQL(t), testdb.NewPostgres(t, 15), "snapshot: {chunk_rows: 1000, parallel: 2}")
-	r.seed(200000)
+	r := newRig(t, testdb.NewMySQL(t), testdb.NewPostgres(t, 15), "snapshot: {chunk_rows: 500, parallel: 2}")
+	const rows = 200_000
+	r.seed(rows)
 	r.pg.Exec(t, r.must("schema", "--phase", "before"))
 	r.pg.Exec(t, audit)
 	w := r.startWorkload(4, 3*time.Millisecond)
@@ -44,14 +45,25 @@ func TestKilledAtRandomMomentsEachChangeArrivesOnceAndInOrder(t *testing.T) {
 	phases := map[string]int{}
 	for i := range kills {
 		r.start()
-		if i%6 != 0 { // every sixth is killed while it starts
+		switch {
+		case i < kills/2: // spread over the copy
+			goal := (int64(i)*rows + rnd.Int64N(rows)) / int64(kills/2)
+			r.until("copying", time.Minute, func(s control.Status) bool {
+				return s.State != "pending" && (s.Snapshot.RowsDone >= goal || phaseOf(s) != "snapshot")
+			})
+		case i%6 != 0: // every sixth is killed while it starts
 			r.until("serving", time.Minute, func(s control.Status) bool { return s.State != "pending" })
+			pause(time.Duration(rnd.IntN(900)) * time.Millisecond)
+		default:
+			pause(time.Duration(rnd.IntN(300)) * time.Millisecond)
 		}
-		pause(time.Duration(rnd.IntN(900)) * time.Millisecond)
 		phases[phaseNow(r)]++
 		r.kill()
 	}
 	t.Logf("killed in phases %v", phases)
+	if kills >= 25 && phases["running snapshot"] < 5 {
+		t.Errorf("only %d kills hit the copy", phases["running snapshot"])
+	}
 	r.start()
 	r.until("strict", 3*time.Minute, func(s control.Status) bool {
 		for _, tb := range s.Tables {
