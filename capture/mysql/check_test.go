@@ -309,7 +309,8 @@ func TestCascadesThatAreNotLoggedAreRefused(t *testing.T) {
 
 // oddServer is wrong in every way that takes a restart.
 var oddServer = serverOnce{options: []string{"--innodb-native-foreign-keys=ON", "--binlog-do-db=only_this", "--plugin-load-add=group_replication.so",
-	"--loose-group-replication-group-name=aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "--loose-group-replication-single-primary-mode=OFF"}}
+	"--loose-group-replication-group-name=aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "--loose-group-replication-single-primary-mode=OFF",
+	"--loose-group-replication-start-on-boot=OFF"}} // it would make the server read-only at some moment
 
 func TestFiltersAndGroupsAreRefused(t *testing.T) {
 	d := oddServer.get(t).Database(t)
