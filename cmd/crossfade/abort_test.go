@@ -91,6 +91,17 @@ func (r *rig) onAttempt(state string, f func(ctx context.Context) error) <-chan 
 	return done
 }
 
+// sourceServes waits until the application writes to the source.
+func (r *rig) sourceServes(w *workload, otherwise string) {
+	r.t.Helper()
+	end := time.Now().Add(20 * time.Second)
+	for before := w.count(); w.count() < before+20; pause(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			r.t.Fatal(otherwise)
+		}
+	}
+}
+
 // aborted says that an attempt ended with the source serving and the stream going on.
 func (r *rig) aborted(w *workload, exit int, text string, reason string) {
 	r.t.Helper()
@@ -100,14 +111,7 @@ func (r *rig) aborted(w *workload, exit int, text string, reason string) {
 	if r.active() != "source" {
 		r.t.Errorf("traffic goes to %s", r.active())
 	}
-	before := w.count()
-	end := time.Now().Add(20 * time.Second)
-	for w.count() < before+20 {
-		if time.Now().After(end) {
-			r.t.Fatal("the source takes no writes after the abort")
-		}
-		pause(10 * time.Millisecond)
-	}
+	r.sourceServes(w, "the source takes no writes after the abort")
 	if rep := r.report(); rep.Verdict != "aborted" {
 		r.t.Errorf("verdict %s", rep.Verdict)
 	}
@@ -145,14 +149,7 @@ func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
 	if exit != 5 {
 		t.Fatalf("exit %d\n%s%s", exit, out, errs)
 	}
-	before := w.count()
-	end := time.Now().Add(20 * time.Second)
-	for w.count() < before+20 {
-		if time.Now().After(end) {
-			t.Fatal("the source takes no writes while the target is dead")
-		}
-		pause(10 * time.Millisecond)
-	}
+	r.sourceServes(w, "the source takes no writes while the target is dead")
 	if err := r.pg.Server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -175,17 +172,10 @@ func TestThePauseEndsAlthoughDaemonAndTargetFailTogether(t *testing.T) {
 	if err := <-killed; err != nil {
 		t.Fatal(err)
 	}
-	before := w.count()
 	if exit, out, errs := r.crossfade("run"); exit != 1 || !strings.Contains(errs, "connect to PostgreSQL") {
 		t.Fatalf("run without the target: exit %d\n%s%s", exit, out, errs)
 	}
-	end := time.Now().Add(20 * time.Second)
-	for w.count() < before+20 {
-		if time.Now().After(end) {
-			t.Fatal("the source takes no writes while the target is dead")
-		}
-		pause(10 * time.Millisecond)
-	}
+	r.sourceServes(w, "the source takes no writes while the target is dead")
 	if err := r.pg.Server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
