@@ -71,6 +71,9 @@ func (c *compiler) checkRules() {
 	default:
 		c.mistakes.add("identifiers", "transform.identifiers", fmt.Sprintf("%q is neither lower nor keep", c.rules.Identifiers), "write one of them")
 	}
+	if c.rules.Engine == "" {
+		c.rules.Engine = change.Postgres
+	}
 	if c.rules.Schema == "" {
 		c.rules.Schema = "public"
 	}
@@ -140,7 +143,7 @@ func (c *compiler) table(s *catalog.Table) *Table {
 			rule = r
 		}
 	}
-	t := &Table{Source: s, Target: &change.Table{Source: s.String()}}
+	t := &Table{Source: s, Target: &change.Table{Engine: c.rules.Engine, Source: s.String()}}
 	t.Target.Schema, t.Target.Name = c.targetName(s, rule)
 	if f := schemaFault(t.Target.Schema); f != "" {
 		c.mistakes.add("schema", s.String(), fmt.Sprintf("its target schema %q %s", t.Target.Schema, f), "place the table in another schema, with target.schema or a rule")

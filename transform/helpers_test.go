@@ -59,7 +59,7 @@ func typ(full string) catalog.Type {
 // table makes a table of columns written as "name type [null] [auto]"; the first is the primary key unless key is given.
 func table(name string, columns ...string) *catalog.Table {
 	schema, name, _ := strings.Cut(name, ".")
-	t := &catalog.Table{Schema: schema, Name: name, Engine: "InnoDB", Key: []int{0}, KeyName: "PRIMARY", KeyIsPrimary: true}
+	t := &catalog.Table{Schema: schema, Name: name, Engine: change.MySQL, Storage: "InnoDB", Key: []int{0}, KeyName: "PRIMARY", KeyIsPrimary: true}
 	for _, text := range columns {
 		c := catalog.Column{}
 		c.Name, text, _ = strings.Cut(text, " ")

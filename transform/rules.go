@@ -5,10 +5,13 @@ import (
 	"strings"
 
 	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // Rules are a mapping as it is written down. The zero value maps every table as it is, into schema public.
 type Rules struct {
+	// Engine of the target. Default: PostgreSQL.
+	Engine change.Engine
 	// Identifiers of the target that no rule names: lower (the default) or keep.
 	Identifiers Identifiers
 	// Schema takes the tables of source schemas that Schemas does not name. Default: public.

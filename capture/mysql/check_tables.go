@@ -16,8 +16,8 @@ func (c *checker) shapes(context.Context) error {
 		c.add(catalog.Error, "tables", c.host, "no table matches source.tables, or none is visible to "+c.account, "correct source.tables, or GRANT SELECT on the database TO "+c.account)
 	}
 	for _, t := range c.tables {
-		if t.Engine != "InnoDB" {
-			c.add(catalog.Error, "engine", t.String(), fmt.Sprintf("its engine is %s: its changes are not transactional", t.Engine),
+		if t.Storage != "InnoDB" {
+			c.add(catalog.Error, "engine", t.String(), fmt.Sprintf("its engine is %s: its changes are not transactional", t.Storage),
 				"ALTER TABLE "+quoteTable(t)+" ENGINE=InnoDB, or leave it out of source.tables")
 		}
 		for i := range t.Columns {
@@ -29,7 +29,7 @@ func (c *checker) shapes(context.Context) error {
 }
 
 func (c *checker) column(t *catalog.Table, col *catalog.Column) {
-	kind, ok := col.Type.Kind()
+	kind, ok := col.Type.Kind(change.MySQL)
 	if kind == change.Text && col.Type.Charset != "" {
 		if _, err := charsetOf(col.Type.Charset); err != nil {
 			c.add(catalog.Error, "charset", t.String()+"."+col.Name, "its character set "+col.Type.Charset+" is not supported",

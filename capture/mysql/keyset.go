@@ -183,7 +183,7 @@ func appendKeyCondition(dst []byte, t *catalog.Table, keys []change.Row, limit i
 
 // appendLiteral appends a key value as a constant that compares with the column as the column orders itself.
 func appendLiteral(dst []byte, c *catalog.Column, v change.Value) ([]byte, error) {
-	kind, ok := c.Type.Kind()
+	kind, ok := c.Type.Kind(change.MySQL)
 	if v.Kind == change.Uint && kind == change.Int {
 		return strconv.AppendUint(dst, v.N, 10), nil
 	}

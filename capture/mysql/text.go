@@ -56,7 +56,7 @@ func newRowReader(t *catalog.Table, columns []int) (*rowReader, error) {
 	r := &rowReader{table: t, columns: columns, how: make([]conversion, len(columns)), row: make(change.Row, len(columns))}
 	for i, k := range columns {
 		c := &t.Columns[k]
-		kind, ok := c.Type.Kind()
+		kind, ok := c.Type.Kind(change.MySQL)
 		if !ok {
 			return nil, fmt.Errorf("column %s.%s: type %s is not supported: leave the table out, or drop the column", t, c.Name, c.Type.Full)
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // MySQL reads the tables that match says yes to. Tables on which the user has no privilege are not visible to it and are not returned.
@@ -102,7 +104,7 @@ func (r *mysqlReader) query(ctx context.Context, each func(*sql.Rows) error, stm
 
 func (r *mysqlReader) readTables(ctx context.Context, match func(schema, table string) bool) error {
 	return r.query(ctx, func(rows *sql.Rows) error {
-		t := new(Table)
+		t := &Table{Engine: change.MySQL}
 		var engine, collation, options, comment sql.NullString
 		var estimate, data, index sql.NullInt64
 		var next sql.Null[uint64]
@@ -112,7 +114,7 @@ func (r *mysqlReader) readTables(ctx context.Context, match func(schema, table s
 		if !match(t.Schema, t.Name) {
 			return nil
 		}
-		t.Engine, t.Collation, t.Comment = engine.String, collation.String, comment.String
+		t.Storage, t.Collation, t.Comment = engine.String, collation.String, comment.String
 		t.Charset, _, _ = strings.Cut(collation.String, "_")
 		t.RowsEstimate, t.Bytes, t.AutoIncrement = estimate.Int64, data.Int64+index.Int64, next.V
 		t.Partitioned = strings.Contains(options.String, "partitioned")

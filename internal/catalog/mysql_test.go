@@ -74,7 +74,7 @@ func TestMySQLColumnsAreReadWhole(t *testing.T) {
 	if len(table.Columns) != 27 || table.Columns[14].Name != "inv" {
 		t.Errorf("%d columns, the 15th is %s: invisible ones must stand in their place", len(table.Columns), table.Columns[14].Name)
 	}
-	if table.Comment != "hi 'there" || table.Engine != "InnoDB" || table.Charset != "utf8mb4" || table.AutoIncrement != 1 {
+	if table.Comment != "hi 'there" || table.Storage != "InnoDB" || table.Charset != "utf8mb4" || table.AutoIncrement != 1 {
 		t.Errorf("table: %+v", table)
 	}
 }
@@ -167,7 +167,7 @@ func TestTableKeepsItsShapeThroughJSON(t *testing.T) {
 			t.Errorf("%s (%s) has kind %s, want %s", c.Name, c.Type, c.Kind, want[i])
 		}
 	}
-	if _, ok := table.Columns[15].Type.Kind(); ok {
+	if _, ok := table.Columns[15].Type.Kind(table.Engine); ok {
 		t.Error("vector has a canonical form: nobody decodes it")
 	}
 	b, err := json.Marshal(table)

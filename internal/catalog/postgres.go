@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // Postgres reads the tables that match says yes to, in one snapshot. Partitions are not returned, their root is; temporary and foreign tables are not.
@@ -78,9 +80,9 @@ func (r *pgReader) readTables(ctx context.Context, match func(schema, table stri
 	}
 	var all []found
 	err := r.query(ctx, func(rows pgx.Rows) error {
-		t := &pgTable{Table: new(Table), numbers: map[int16]string{}}
+		t := &pgTable{Table: &Table{Engine: change.Postgres}, numbers: map[int16]string{}}
 		var oid uint32
-		if err := rows.Scan(&oid, &t.Schema, &t.Name, &t.Engine, &t.Partitioned, &t.Unlogged, &t.Comment); err != nil {
+		if err := rows.Scan(&oid, &t.Schema, &t.Name, &t.Storage, &t.Partitioned, &t.Unlogged, &t.Comment); err != nil {
 			return err
 		}
 		if match(t.Schema, t.Name) {

@@ -8,10 +8,12 @@ import (
 
 // Table describes one table.
 type Table struct {
-	Schema string `json:"schema"`
-	Name   string `json:"name"`
-	// Engine is MySQL's storage engine, or PostgreSQL's table access method; empty for a partitioned PostgreSQL table.
-	Engine  string   `json:"engine,omitempty"`
+	// Engine is the database system that holds the table.
+	Engine change.Engine `json:"engine"`
+	Schema string        `json:"schema"`
+	Name   string        `json:"name"`
+	// Storage is MySQL's storage engine, or PostgreSQL's table access method; empty for a partitioned PostgreSQL table.
+	Storage string   `json:"storage,omitempty"`
 	Columns []Column `json:"columns"`
 	// Key holds the positions in Columns of the primary key, or of the unique key over NOT NULL columns that stands for it, in key order.
 	// It is nil when the table has neither.
@@ -167,10 +169,10 @@ func (t *Table) Column(name string) int {
 // A column whose type has no canonical form gets the kind Absent; see [Type.Kind].
 func (t *Table) Shape() *change.Table {
 	t.once.Do(func() {
-		s := &change.Table{Schema: t.Schema, Name: t.Name, Columns: make([]change.Column, len(t.Columns)), Key: t.Key}
+		s := &change.Table{Engine: t.Engine, Schema: t.Schema, Name: t.Name, Columns: make([]change.Column, len(t.Columns)), Key: t.Key}
 		for i := range t.Columns {
 			c := &t.Columns[i]
-			kind, _ := c.Type.Kind()
+			kind, _ := c.Type.Kind(t.Engine)
 			s.Columns[i] = change.Column{Name: c.Name, Type: c.Type.Full, Kind: kind, Nullable: c.Nullable}
 		}
 		s.ID() // before others share it
@@ -179,9 +181,12 @@ func (t *Table) Shape() *change.Table {
 	return t.shape
 }
 
-// Kind returns the form in which values of a MySQL type are captured. It is false for a type that has no canonical form: a table with such a
-// column cannot be a source.
-func (t *Type) Kind() (change.Kind, bool) {
+// Kind returns the form in which values of a type are captured. It is false for a type that has no canonical form: a table with such a
+// column cannot be a source. Every PostgreSQL type has one: its text.
+func (t *Type) Kind(e change.Engine) (change.Kind, bool) {
+	if e == change.Postgres {
+		return t.postgresKind(), true
+	}
 	switch t.Name {
 	case "tinyint", "smallint", "mediumint", "int", "bigint", "year":
 		return change.Int, true
@@ -210,5 +215,36 @@ func (t *Type) Kind() (change.Kind, bool) {
 		return change.JSON, true
 	default:
 		return change.Absent, false
+	}
+}
+
+func (t *Type) postgresKind() change.Kind {
+	switch t.Name {
+	case "smallint", "integer", "bigint":
+		return change.Int
+	case "numeric":
+		return change.Decimal
+	case "real":
+		return change.Float32
+	case "double precision":
+		return change.Float64
+	case "boolean":
+		return change.Bool
+	case "bytea":
+		return change.Bytes
+	case "date":
+		return change.Date
+	case "time without time zone":
+		return change.Time
+	case "timestamp without time zone":
+		return change.DateTime
+	case "timestamp with time zone":
+		return change.Timestamp
+	case "json", "jsonb":
+		return change.JSON
+	case "bit", "bit varying":
+		return change.Bits
+	default:
+		return change.Text
 	}
 }

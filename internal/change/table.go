@@ -19,8 +19,22 @@ type Column struct {
 	Nullable bool `json:"nullable,omitempty"`
 }
 
+// Engine is a database system. What a type's name means, and when two of its values are equal, depends on it.
+type Engine string
+
+const (
+	Postgres Engine = "postgres"
+	MySQL    Engine = "mysql"
+	MariaDB  Engine = "mariadb"
+)
+
+// MySQLish reports whether the engine speaks MySQL's protocol and SQL: MySQL or MariaDB.
+func (e Engine) MySQLish() bool { return e == MySQL || e == MariaDB }
+
 // Table is the shape of rows at one time: a schema version. It does not change after it is made; a changed table is another Table.
 type Table struct {
+	// Engine is the database system that holds the table; the types of the columns are its.
+	Engine  Engine   `json:"engine,omitempty"`
 	Schema  string   `json:"schema"`
 	Name    string   `json:"name"`
 	Columns []Column `json:"columns"`

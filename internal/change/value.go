@@ -19,13 +19,13 @@ const (
 	Uint                  // N is a uint64; only for values above the largest int64, see [NewUint]
 	Float32               // N holds the IEEE bits
 	Float64               // N holds the IEEE bits
-	Decimal               // B: -?digits[.digits], with as many decimals as the column has
-	Text                  // B: UTF-8
+	Decimal               // B: -?digits[.digits], with as many decimals as the column has; from PostgreSQL also NaN, Infinity, -Infinity
+	Text                  // B: UTF-8; a PostgreSQL value of a type without a kind of its own is what the type prints
 	Bytes                 // B: any bytes
-	Date                  // B: YYYY-MM-DD; zero and partial dates are kept (0000-00-00, 2024-00-10)
+	Date                  // B: YYYY-MM-DD; zero and partial dates are kept (0000-00-00, 2024-00-10); from PostgreSQL as it prints them: years of more digits, " BC", infinity, -infinity
 	Time                  // B: -?HH:MM:SS[.ffffff], hours up to 838
-	DateTime              // B: YYYY-MM-DD HH:MM:SS[.ffffff], wall clock without zone
-	Timestamp             // B: the same form, an instant in UTC
+	DateTime              // B: YYYY-MM-DD HH:MM:SS[.ffffff], wall clock without zone; from PostgreSQL also as Date
+	Timestamp             // B: the same form, an instant in UTC, without the zone
 	JSON                  // B: JSON text
 	Bits                  // B: one '0' or '1' for each bit
 	kinds
