@@ -1,0 +1,3 @@
+INSERT INTO altered VALUES (101, 101);
+ALTER TABLE altered ALTER COLUMN v TYPE text;
+INSERT INTO altered VALUES (102, 'x');

@@ -1,0 +1,2 @@
+INSERT INTO bits SELECT id + 100, b1, b8, b10, b64 FROM bits;
+UPDATE bits SET b8 = b'101', b64 = 0x8000000000000001 WHERE id = 102;

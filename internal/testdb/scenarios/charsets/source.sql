@@ -1,0 +1,2 @@
+CREATE TABLE charsets (id int PRIMARY KEY, l1 varchar(20) CHARACTER SET latin1, u3 varchar(20) CHARACTER SET utf8mb3, u4 varchar(20) CHARACTER SET utf8mb4, sj varchar(20) CHARACTER SET sjis, cp varchar(20) CHARACTER SET cp1251, u2 varchar(20) CHARACTER SET ucs2, asc1 varchar(20) CHARACTER SET ascii);
+INSERT INTO charsets VALUES (1, 'Ünï€', 'Ünï€', '😀é', 'テスト', 'Привет', 'Ünï', 'plain'), (2, '', '', '', '', '', '', ''), (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL);

@@ -1,0 +1,10 @@
+DELETE FROM ci_keys WHERE k = 'apple';
+INSERT INTO ci_keys VALUES ('aPPLE', 11);
+UPDATE ci_keys SET k = 'APPLE' WHERE k = 'apple';
+UPDATE ci_keys SET v = 22 WHERE k = 'PEAR';
+BEGIN;
+DELETE FROM ci_keys WHERE k = 'zoo';
+INSERT INTO ci_keys VALUES ('Zoo', 44);
+DELETE FROM ci_keys WHERE k = 'zOO';
+INSERT INTO ci_keys VALUES ('ZOO', 444);
+COMMIT;

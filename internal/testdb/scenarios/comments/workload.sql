@@ -1,0 +1,1 @@
+INSERT INTO comments VALUES (101, 1);

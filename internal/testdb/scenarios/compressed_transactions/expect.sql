@@ -1,0 +1,2 @@
+SELECT COUNT(*), MIN(id), MAX(v) FROM compressed_transactions;
+--> 801 | 2 | y900

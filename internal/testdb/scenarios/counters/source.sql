@@ -1,0 +1,4 @@
+CREATE TABLE counters (id int AUTO_INCREMENT PRIMARY KEY, v int);
+SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
+INSERT INTO counters VALUES (0, 0), (5, 5);
+INSERT INTO counters (v) VALUES (6);

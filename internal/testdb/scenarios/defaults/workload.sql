@@ -1,0 +1,2 @@
+INSERT INTO defaults () VALUES (), (), ();
+UPDATE defaults SET c = DEFAULT WHERE id = 1;

@@ -1,0 +1,2 @@
+INSERT INTO dropped VALUES (101, 1);
+DROP TABLE dropped;

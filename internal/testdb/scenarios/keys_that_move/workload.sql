@@ -1,0 +1,14 @@
+BEGIN;
+UPDATE keys_that_move SET id = 99 WHERE id = 1;
+UPDATE keys_that_move SET id = 1 WHERE id = 2;
+UPDATE keys_that_move SET id = 2 WHERE id = 99;
+COMMIT;
+UPDATE keys_that_move SET id = id + 1000 WHERE id >= 3 ORDER BY id DESC;
+UPDATE keys_that_move SET id = id + 1 WHERE id >= 1000 ORDER BY id DESC;
+BEGIN;
+UPDATE keys_that_move SET u = NULL WHERE id = 1;
+UPDATE keys_that_move SET u = 2 WHERE id = 2;
+UPDATE keys_that_move SET u = 1 WHERE id = 1;
+COMMIT;
+DELETE FROM keys_that_move WHERE id = 1004;
+INSERT INTO keys_that_move VALUES (1004, 'again', 3);

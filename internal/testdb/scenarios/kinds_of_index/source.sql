@@ -1,0 +1,2 @@
+CREATE TABLE kinds_of_index (id int PRIMARY KEY, a varchar(200), b text, c int, d int, p point NOT NULL, KEY pre (a(10)), KEY des (c DESC, d), FULLTEXT KEY ft (b), SPATIAL KEY sp (p), UNIQUE KEY un (c, d), KEY txt (b(20)));
+INSERT INTO kinds_of_index VALUES (1, 'aaa', 'some words', 1, 1, ST_GeomFromText('POINT(1 2)')), (2, 'bbb', 'other words', 1, NULL, ST_GeomFromText('POINT(1 2)')), (3, 'ccc', NULL, 1, NULL, ST_GeomFromText('POINT(3 4)'));

@@ -1,0 +1,2 @@
+SET GLOBAL local_infile = ON;
+LOAD DATA LOCAL INFILE '{dir}/rows.csv' INTO TABLE loaded_rows FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '"';

@@ -1,0 +1,1 @@
+CREATE TABLE long_names (id int PRIMARY KEY, ññññññññññññññññññññññññññññññññññññññññ int);

@@ -1,0 +1,1 @@
+CREATE TABLE mariadb_system_versioned (id int PRIMARY KEY, v int) WITH SYSTEM VERSIONING;

@@ -1,0 +1,2 @@
+CREATE TABLE mariadb_uuid (id uuid PRIMARY KEY, u uuid, a inet6, b inet4);
+INSERT INTO mariadb_uuid VALUES ('123e4567-e89b-12d3-a456-426655440000', '00000000-0000-0000-0000-000000000000', '2001:db8::ff00:42:8329', '192.168.0.1'), ('ffffffff-ffff-4fff-bfff-ffffffffffff', NULL, '::', '0.0.0.0'), ('00112233-4455-1677-8899-aabbccddeeff', '123e4567-e89b-72d3-a456-426655440000', '::ffff:1.2.3.4', NULL);

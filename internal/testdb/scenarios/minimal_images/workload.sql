@@ -1,0 +1,13 @@
+SET SESSION binlog_row_image = 'MINIMAL';
+UPDATE minimal_images SET a = NULL WHERE id = 1;
+UPDATE minimal_images SET b = 'now' WHERE id = 2;
+INSERT INTO minimal_images (id, a) VALUES (101, 'new');
+BEGIN;
+UPDATE minimal_images SET a = 'x' WHERE id = 3;
+UPDATE minimal_images SET b = 'z' WHERE id = 3;
+COMMIT;
+UPDATE minimal_images SET id = 40 WHERE id = 4;
+UPDATE minimal_images SET id = 41, a = 'moved' WHERE id = 40;
+SET SESSION binlog_row_image = 'NOBLOB';
+UPDATE minimal_images SET c = 11 WHERE id = 1;
+DELETE FROM minimal_images WHERE id = 101;

@@ -1,0 +1,1 @@
+INSERT INTO nul_in_text_held VALUES (101, 'a\0b');

@@ -1,0 +1,1 @@
+CREATE TABLE other_storage (id int PRIMARY KEY, v int) ENGINE=MyISAM;

@@ -1,0 +1,7 @@
+CREATE TABLE partitions (id int, region int, v int, PRIMARY KEY (id, region)) PARTITION BY RANGE (region);
+CREATE TABLE partitions_p1 PARTITION OF partitions FOR VALUES FROM (MINVALUE) TO (10);
+CREATE TABLE partitions_p2 PARTITION OF partitions FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (id);
+CREATE TABLE partitions_p2a PARTITION OF partitions_p2 FOR VALUES FROM (MINVALUE) TO (100);
+CREATE TABLE partitions_p2b PARTITION OF partitions_p2 FOR VALUES FROM (100) TO (MAXVALUE);
+CREATE TABLE partitions_p3 PARTITION OF partitions FOR VALUES FROM (20) TO (MAXVALUE);
+INSERT INTO partitions VALUES (1, 1, 1), (2, 11, 2), (3, 21, 3);

@@ -1,0 +1,2 @@
+CREATE TABLE pg_far_moments (id int PRIMARY KEY, d date, ts timestamp, tz timestamptz);
+INSERT INTO pg_far_moments VALUES (1, 'infinity', 'infinity', 'infinity'), (2, '-infinity', '-infinity', '-infinity'), (3, '0044-03-15 BC', '0044-03-15 12:00:00.5 BC', '0044-03-15 12:00:00+00 BC'), (4, '12345-01-01', '294276-12-31 23:59:59.999999', '12345-01-01 00:00:00+00'), (5, '0001-01-01', '0001-01-01', '0001-01-01 00:00:00+00');

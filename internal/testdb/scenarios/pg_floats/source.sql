@@ -1,0 +1,2 @@
+CREATE TABLE pg_floats (id int PRIMARY KEY, r real, d double precision);
+INSERT INTO pg_floats VALUES (1, 123456.789, 0.1), (2, 1.17549435e-38, 1e308), (3, -3.4028234e38, 5e-324), (4, 16777217, -0.30000000000000004), (5, NULL, NULL), (6, 0.1, 9007199254740993);

@@ -1,0 +1,2 @@
+CREATE TABLE pg_generated (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int, g int GENERATED ALWAYS AS (a * 2) STORED);
+INSERT INTO pg_generated (a) VALUES (1), (2), (NULL);

@@ -1,0 +1,1 @@
+INSERT INTO pg_infinity_held VALUES (101, 'infinity');

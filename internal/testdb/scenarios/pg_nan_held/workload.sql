@@ -1,0 +1,1 @@
+INSERT INTO pg_nan_held VALUES (101, 'NaN');

@@ -1,0 +1,12 @@
+UPDATE pg_replica_identity_full SET a = 'y' WHERE id = 1;
+UPDATE pg_replica_identity_full SET id = 10 WHERE id = 1;
+DELETE FROM pg_replica_identity_full WHERE id = 2;
+UPDATE pg_replica_identity_toast SET a = 'changed' WHERE id = 1;
+BEGIN;
+UPDATE pg_replica_identity_toast SET b = repeat('gh', 6000) WHERE id = 2;
+UPDATE pg_replica_identity_toast SET a = 'later' WHERE id = 2;
+COMMIT;
+UPDATE pg_replica_identity_toast SET id = 11 WHERE id = 1;
+UPDATE pg_replica_identity_toast SET b = NULL WHERE id = 2;
+INSERT INTO pg_replica_identity_toast VALUES (101, 'new', repeat('ij', 5000));
+UPDATE pg_replica_identity_toast SET a = 'newer' WHERE id = 101;

@@ -1,0 +1,1 @@
+CREATE UNLOGGED TABLE pg_unlogged (id int PRIMARY KEY, v int);

@@ -1,0 +1,2 @@
+CREATE TABLE renamed (id int PRIMARY KEY, v int);
+INSERT INTO renamed VALUES (1, 1);

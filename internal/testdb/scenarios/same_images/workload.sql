@@ -1,0 +1,10 @@
+UPDATE same_images SET v = v;
+UPDATE same_images SET id = id, v = 'a' WHERE id = 1;
+BEGIN;
+UPDATE same_images SET v = 'x' WHERE id = 2;
+UPDATE same_images SET v = 'b' WHERE id = 2;
+COMMIT;
+BEGIN;
+INSERT INTO same_images VALUES (101, 'gone');
+DELETE FROM same_images WHERE id = 101;
+COMMIT;

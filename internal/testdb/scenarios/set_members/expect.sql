@@ -1,0 +1,11 @@
+SELECT id, s FROM set_members ORDER BY id;
+--> 1 | x,z
+--> 2 | 
+--> 3 | y
+--> 4 | NULL
+--> 5 | x,y,z,it's
+--> 101 | y,z
+--> 102 | 
+--> 103 | y
+--> 104 | NULL
+--> 105 | x,y,z,it's

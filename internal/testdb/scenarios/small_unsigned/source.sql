@@ -1,0 +1,2 @@
+CREATE TABLE small_unsigned (id int PRIMARY KEY, t tinyint, tu tinyint unsigned, s smallint, su smallint unsigned, m mediumint, mu mediumint unsigned, i int, iu int unsigned, z int(6) unsigned zerofill);
+INSERT INTO small_unsigned VALUES (1, -128, 0, -32768, 0, -8388608, 0, -2147483648, 0, 7), (2, 127, 255, 32767, 65535, 8388607, 16777215, 2147483647, 4294967295, 4294967295), (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);

@@ -1,0 +1,3 @@
+SELECT id, v FROM temporary_tables ORDER BY id;
+--> 1 | 2
+--> 101 | 101

@@ -1,0 +1,1 @@
+INSERT INTO tinyint_boolean VALUES (101, 2);

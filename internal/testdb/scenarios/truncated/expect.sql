@@ -1,0 +1,3 @@
+SELECT id, v FROM truncated ORDER BY id;
+--> 2 | 23
+--> 102 | 102

@@ -1,0 +1,1 @@
+INSERT INTO unchecked_rows VALUES (101, -6);
