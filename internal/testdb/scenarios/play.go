@@ -3,6 +3,7 @@ package scenarios
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -96,6 +97,9 @@ func (p *Player) Check(ctx context.Context, script []Statement) (wrong []string,
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", st.Line, err)
 		}
+		for i := range got {
+			got[i] = strings.TrimRight(got[i], " ") // as the file's lines are
+		}
 		if !slices.Equal(got, st.Rows) {
 			wrong = append(wrong, fmt.Sprintf("line %d: %s\ngot\n\t%s\nwant\n\t%s", st.Line, st.SQL, strings.Join(got, "\n\t"), strings.Join(st.Rows, "\n\t")))
 		}
@@ -162,7 +166,11 @@ func (m mysqlSession) query(ctx context.Context, text string) (out []string, err
 	return out, rows.Err()
 }
 
-func (m mysqlSession) close() { _ = m.Conn.Close() }
+// close ends the connection: another test shall not have its state.
+func (m mysqlSession) close() {
+	_ = m.Raw(func(any) error { return driver.ErrBadConn })
+	_ = m.Conn.Close()
+}
 
 type postgresSession struct{ *pgx.Conn }
 

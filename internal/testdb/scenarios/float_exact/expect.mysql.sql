@@ -1,5 +1,5 @@
-SELECT id, CAST(v AS double) FROM float_exact WHERE id IN (1, 2, 101, 201) ORDER BY id;
+SELECT id, CAST(CAST(v AS double) AS decimal(20,7)) FROM float_exact WHERE id IN (1, 2, 101, 201) ORDER BY id;
 --> 1 | 123456.7890625
---> 2 | 16777216
+--> 2 | 16777216.0000000
 --> 101 | 123456.7890625
 --> 201 | 123456.7890625

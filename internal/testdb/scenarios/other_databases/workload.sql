@@ -5,4 +5,3 @@ INSERT INTO other_databases VALUES (1, 77);
 SET @s = CONCAT('UPDATE `', @home, '`.other_databases SET v = 11 WHERE id = 1');
 PREPARE s FROM @s;
 EXECUTE s;
-SET @s = CONCAT('USE `', @home, '`');

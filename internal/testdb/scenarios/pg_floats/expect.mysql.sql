@@ -1,3 +1,3 @@
-SELECT id, CAST(r AS double), d FROM pg_floats WHERE id IN (1, 101) ORDER BY id;
+SELECT id, CAST(CAST(r AS double) AS decimal(20,7)), d FROM pg_floats WHERE id IN (1, 101) ORDER BY id;
 --> 1 | 123456.7890625 | 0.1
 --> 101 | 123456.7890625 | 0.30000000000000004

@@ -1,4 +1,4 @@
 CREATE TABLE pg_messages_and_others (id int PRIMARY KEY, v int);
 INSERT INTO pg_messages_and_others VALUES (1, 1);
-CREATE SCHEMA pg_messages_and_others_elsewhere;
-CREATE TABLE pg_messages_and_others_elsewhere.t (a int);
+CREATE SCHEMA elsewhere;
+CREATE TABLE elsewhere.t (a int);

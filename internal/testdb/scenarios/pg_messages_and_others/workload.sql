@@ -1,11 +1,11 @@
 SELECT pg_logical_emit_message(true, 'somebody', 'in a transaction');
 SELECT pg_logical_emit_message(false, 'somebody', 'outside');
-INSERT INTO pg_messages_and_others_elsewhere.t VALUES (1), (1);
+INSERT INTO elsewhere.t VALUES (1), (1);
 BEGIN;
-INSERT INTO pg_messages_and_others_elsewhere.t VALUES (2);
+INSERT INTO elsewhere.t VALUES (2);
 UPDATE pg_messages_and_others SET v = 2 WHERE id = 1;
 SELECT pg_logical_emit_message(true, 'crossfade', 'not ours');
 COMMIT;
-UPDATE pg_messages_and_others_elsewhere.t SET a = 3;
+UPDATE elsewhere.t SET a = 3;
 SET session_replication_role = replica;
 INSERT INTO pg_messages_and_others VALUES (101, 101);
