@@ -215,6 +215,9 @@ func (r *rig) until(what string, patience time.Duration, f func(control.Status) 
 	end := time.Now().Add(patience)
 	var last control.Status
 	var err error
+	r.mu.Lock()
+	done := r.done
+	r.mu.Unlock()
 	for time.Now().Before(end) {
 		var s control.Status
 		if s, err = client.Status(r.t.Context()); err == nil {
@@ -222,6 +225,11 @@ func (r *rig) until(what string, patience time.Duration, f func(control.Status) 
 			if f(s) {
 				return s
 			}
+		}
+		select {
+		case <-done: // nil before the first start
+			r.t.Fatalf("%s: the daemon has ended", what)
+		default:
 		}
 		pause(20 * time.Millisecond)
 	}

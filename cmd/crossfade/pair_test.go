@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/crossfade-io/crossfade/internal/testdb"
+	"github.com/crossfade-io/crossfade/internal/testdb/scenarios"
+)
+
+// built are the pairs that this version moves.
+func built(source, target string) bool { return source == "mysql" && target == "postgres" }
+
+// end is a database of a test, of any engine.
+type end struct {
+	engine string
+	url    string
+	tables string // pattern that selects all of its tables
+	schema string // where its tables are
+	player func() *scenarios.Player
+}
+
+// engines are the servers that a binary's tests share, one for each engine.
+var engines = map[string]func(t *testing.T) *end{
+	"postgres": func(t *testing.T) *end { return endOnPostgres(t, testdb.Postgres(t, 18)) },
+	"mysql":    func(t *testing.T) *end { return endOnMySQL(t, testdb.MySQL(t)) },
+}
+
+func endOnPostgres(t *testing.T, s *testdb.PostgresServer) *end {
+	t.Helper()
+	db := s.Database(t)
+	return &end{engine: "postgres", url: db.URL(), tables: "public.*", schema: "public", player: func() *scenarios.Player {
+		return scenarios.OnPostgres(func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, db.URL()) })
+	}}
+}
+
+func endOnMySQL(t *testing.T, s *testdb.MySQLServer) *end {
+	t.Helper()
+	db := s.Database(t)
+	db.Exec(t, "SET GLOBAL innodb_flush_log_at_trx_commit = 1, GLOBAL sync_binlog = 1") // the check wants a server that forgets nothing
+	return &end{engine: "mysql", url: db.URL(), tables: db.Name + ".*", schema: db.Name, player: func() *scenarios.Player { return scenarios.OnMySQL(db.DB) }}
+}
+
+// newPair makes the configuration of a migration between two ends; more is appended to it.
+func newPair(t *testing.T, source, target *end, tables, more string) *rig {
+	t.Helper()
+	rigs++
+	r := &rig{t: t, dir: t.TempDir(), name: fmt.Sprintf("p%d-%d", os.Getpid()%10000, rigs)}
+	r.config = filepath.Join(r.dir, "crossfade.yaml")
+	text := fmt.Sprintf("name: %s\nstate_dir: %s\nsource:\n  url: %s\n  tables: [%s]\ntarget:\n  url: %s\n  schema: %s\napi: {listen: \"\"}\n%s\n", r.name, filepath.Join(r.dir, "state"),
+		source.url, tables, target.url, target.schema, more)
+	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.stop()
+		if t.Failed() {
+			t.Logf("daemon's log:\n%s", tail(r.logs(), 12000))
+		}
+	})
+	return r
+}
+
+// ownServer starts a server of an engine for one test.
+func ownServer(t *testing.T, engine string, options []string) *end {
+	t.Helper()
+	switch engine {
+	case "postgres":
+		return endOnPostgres(t, testdb.NewPostgres(t, 18, options...))
+	case "mysql":
+		for i := range options {
+			options[i] = "--" + options[i]
+		}
+		return endOnMySQL(t, testdb.NewMySQL(t, options...))
+	}
+	t.Fatalf("no server of engine %s", engine)
+	return nil
+}
