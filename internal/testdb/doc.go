@@ -1,4 +1,4 @@
-// Package testdb starts real MySQL and PostgreSQL servers for tests, the demo and the benchmarks.
+// Package testdb starts real MySQL, MariaDB and PostgreSQL servers for tests, the demo and the benchmarks.
 //
 // A test package asks for a server and gets a fresh database in it:
 //
@@ -11,12 +11,12 @@
 //		... src.URL(), dst.URL() ...
 //	}
 //
-// A test that fences, kills, restarts or reconfigures a server takes its own with NewMySQL or NewPostgres. Kill is
+// A test that fences, kills, restarts or reconfigures a server takes its own with NewMySQL, NewMariaDB or NewPostgres. Kill is
 // SIGKILL, Stop an orderly shutdown, Start continues on the same data and the same port.
 //
 // Where the binaries come from: what is on PATH or in the distribution's directories, when recent enough (MySQL 8.0,
 // for PostgreSQL the very major asked for); else they are fetched once, without root, into the user's cache directory:
-// MySQL from the machine's own apt mirror, PostgreSQL from npm. Initialised data directories are cached there too and
+// MySQL and MariaDB from the machine's own apt mirror, PostgreSQL from npm. Initialised data directories are cached there too and
 // copied, each copy with its own server identity.
 //
 // Invariants:

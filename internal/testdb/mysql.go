@@ -27,17 +27,21 @@ const (
 	adminPassword = "s3cret:/@%"
 )
 
-// MySQLServer is a running MySQL with GTIDs, row format, full images and full metadata in its binlog.
+// MySQLServer is a running MySQL or MariaDB with GTIDs, row format, full images and full metadata in its binlog.
 type MySQLServer struct {
 	*server
 	version string
+	scheme  string // of its URLs: mysql or mariadb
 }
 
-// mysqlProgram is how to run mysqld.
+// mysqlProgram is how to run mysqld or mariadbd.
 type mysqlProgram struct {
 	argv    []string // program and the options that tell it where its own files are
 	version string   // "9.7.4"
+	share   string   // MariaDB: the directory with the statements that make its system tables; empty for MySQL
 }
+
+func (p *mysqlProgram) mariadb() bool { return p.share != "" }
 
 // StartMySQL starts a server as durable as MySQL's defaults are; options such as "--gtid-mode=OFF" come after and win. With an
 // empty dir its files are this process's and go with it; otherwise they stay in dir. Log gets a line for what takes long.
@@ -58,8 +62,11 @@ func (h *house) startMySQL(ctx context.Context, program mysqlProgram, dir string
 	if err != nil {
 		return nil, fmt.Errorf("prepare MySQL: %w", err)
 	}
-	s := &MySQLServer{server: base, version: program.version}
+	s := &MySQLServer{server: base, version: program.version, scheme: "mysql"}
 	s.name, s.graceful, s.orphaned = "MySQL "+program.version, sysTERM, sysKILL
+	if program.mariadb() {
+		s.name, s.scheme = "MariaDB "+program.version, "mariadb"
+	}
 	s.ping = s.pingSQL
 	if err := s.prepare(ctx, program, options); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare %s: %w", s.name, err), s.discard())
@@ -75,7 +82,7 @@ func (h *house) startMySQL(ctx context.Context, program mysqlProgram, dir string
 var fastMySQL = []string{"--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0"}
 
 func (s *MySQLServer) prepare(ctx context.Context, program mysqlProgram, options []string) error {
-	if !exists(filepath.Join(s.DataDir(), "mysql.ibd")) {
+	if !exists(filepath.Join(s.DataDir(), "ibdata1")) {
 		template, err := s.house.mysqlTemplate(ctx, program, options)
 		if err != nil {
 			return err
@@ -93,22 +100,24 @@ func (s *MySQLServer) prepare(ctx context.Context, program mysqlProgram, options
 		"--port="+strconv.Itoa(s.port),
 		"--socket=mysql.sock", // in the data directory: an absolute path may be too long for a socket
 		"--pid-file=mysql.pid",
-		"--mysqlx=OFF",
 		"--secure-file-priv=",
 		"--skip-name-resolve=ON",
 		"--local-infile=ON",
 		"--max-connections=500",
-		"--loose-innodb-redo-log-capacity=256M",
 		"--ssl-ca="+s.tls.ca,
 		"--ssl-cert="+s.tls.serverCert,
 		"--ssl-key="+s.tls.serverKey,
 		"--server-id="+strconv.Itoa(s.port),
 		"--log-bin=binlog",
-		"--gtid-mode=ON",
-		"--enforce-gtid-consistency=ON",
+		"--binlog-format=ROW",
 		"--binlog-row-image=FULL",
 		"--binlog-row-metadata=FULL",
 	)
+	if program.mariadb() {
+		s.argv = append(s.argv, "--innodb-log-file-size=96M", "--gtid-strict-mode=ON")
+	} else {
+		s.argv = append(s.argv, "--innodb-redo-log-capacity=256M", "--mysqlx=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency=ON")
+	}
 	s.argv = append(s.argv, options...)
 	return nil
 }
@@ -123,7 +132,7 @@ func (s *MySQLServer) URL(database string) string {
 
 func (s *MySQLServer) userURL(name, password, database string) string {
 	u := url.URL{
-		Scheme: "mysql", User: url.UserPassword(name, password),
+		Scheme: s.scheme, User: url.UserPassword(name, password),
 		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), Path: "/" + database,
 	}
 	return u.String()
@@ -162,7 +171,11 @@ func (h *house) mysqlTemplate(ctx context.Context, program mysqlProgram, options
 			fmt.Fprintln(key, o)
 		}
 	}
-	name := "mysql-data-" + program.version + "-" + hex.EncodeToString(key.Sum(nil))[:8]
+	name := "mysql-data-"
+	if program.mariadb() {
+		name = "mariadb-data-"
+	}
+	name += program.version + "-" + hex.EncodeToString(key.Sum(nil))[:8]
 	return h.cache.entry(ctx, name, func(dir string) error {
 		scratch, err := h.newDir("initialise")
 		if err != nil {
@@ -175,6 +188,12 @@ func (h *house) mysqlTemplate(ctx context.Context, program mysqlProgram, options
 		if err := h.id.mkdir(data, 0o700); err != nil {
 			return err
 		}
+		if program.mariadb() {
+			if err := h.bootstrapMariaDB(ctx, program, argv, scratch, data); err != nil {
+				return err
+			}
+			return errors.Join(identity{}.copyTree(data, dir, "mysql.sock"), os.RemoveAll(scratch))
+		}
 		users := filepath.Join(scratch, "users.sql")
 		text := fmt.Sprintf("CREATE USER '%[1]s'@'%%' IDENTIFIED BY '%[2]s';\nGRANT ALL ON *.* TO '%[1]s'@'%%' WITH GRANT OPTION;\n"+
 			"ALTER USER 'root'@'localhost' IDENTIFIED BY '%[2]s';\n", adminUser, adminPassword)
@@ -183,7 +202,7 @@ func (h *house) mysqlTemplate(ctx context.Context, program mysqlProgram, options
 		}
 		argv = append(argv, "--datadir="+data, "--tmpdir="+filepath.Join(scratch, "tmp"), "--secure-file-priv=",
 			"--initialize-insecure", "--init-file="+users, "--loose-innodb-redo-log-capacity=8M", "--skip-log-bin")
-		if err := h.initialise(ctx, scratch, argv); err != nil {
+		if err := h.initialise(ctx, scratch, argv, nil); err != nil {
 			return err
 		}
 		return errors.Join(identity{}.copyTree(data, dir, "mysql.sock"), os.RemoveAll(scratch))
@@ -191,8 +210,9 @@ func (h *house) mysqlTemplate(ctx context.Context, program mysqlProgram, options
 }
 
 // initialise runs a program that makes a data directory.
-func (h *house) initialise(ctx context.Context, scratch string, argv []string) error {
+func (h *house) initialise(ctx context.Context, scratch string, argv []string, stdin io.Reader) error {
 	cmd := h.command(scratch, argv...)
+	cmd.Stdin = stdin
 	dieWithParent(cmd.SysProcAttr, sysKILL)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -157,7 +157,7 @@ func (h *house) postgresTemplate(ctx context.Context, program postgresProgram) (
 		if err := h.initialise(ctx, scratch, []string{
 			filepath.Join(program.bin, "initdb"), "-D", data, "-U", adminUser, "--pwfile=" + password,
 			"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
-		}); err != nil {
+		}, nil); err != nil {
 			return err
 		}
 		return errors.Join(identity{}.copyTree(data, dir), os.RemoveAll(scratch))

@@ -53,9 +53,10 @@ func (s *shared[S]) get(t testing.TB, start func(ctx context.Context) (S, error)
 }
 
 var (
-	sharedMySQL      shared[*MySQLServer]
-	sharedPostgres   = map[int]*shared[*PostgresServer]{}
-	sharedPostgresMu sync.Mutex
+	sharedMySQL    shared[*MySQLServer]
+	sharedMariaDB  = map[string]*shared[*MySQLServer]{}
+	sharedPostgres = map[int]*shared[*PostgresServer]{}
+	sharedMu       sync.Mutex
 )
 
 // MySQL returns the server that all tests of this binary share. Leave it running; see NewMySQL.
@@ -69,16 +70,42 @@ func MySQL(t testing.TB) *MySQLServer {
 // Postgres returns the server of a major version that all tests of this binary share. Leave it running; see NewPostgres.
 func Postgres(t testing.TB, major int) *PostgresServer {
 	t.Helper()
-	sharedPostgresMu.Lock()
-	s := sharedPostgres[major]
-	if s == nil {
-		s = &shared[*PostgresServer]{}
-		sharedPostgres[major] = s
-	}
-	sharedPostgresMu.Unlock()
-	return s.get(t, func(ctx context.Context) (*PostgresServer, error) {
+	return one(sharedPostgres, major).get(t, func(ctx context.Context) (*PostgresServer, error) {
 		return StartPostgres(ctx, "", os.Stderr, major, fastPostgres...)
 	})
+}
+
+// MariaDB returns the server of a version, 10.11 or 11.8, that all tests of this binary share. Leave it running; see NewMariaDB.
+func MariaDB(t testing.TB, version string) *MySQLServer {
+	t.Helper()
+	return one(sharedMariaDB, version).get(t, func(ctx context.Context) (*MySQLServer, error) {
+		return StartMariaDB(ctx, "", os.Stderr, version, fastMySQL...)
+	})
+}
+
+// one finds the shared server of a version.
+func one[K comparable, S any](all map[K]*shared[S], version K) *shared[S] {
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	s := all[version]
+	if s == nil {
+		s = &shared[S]{}
+		all[version] = s
+	}
+	return s
+}
+
+// NewMariaDB starts a server for one test, which may stop, kill and restart it. Options are mariadbd's.
+func NewMariaDB(t testing.TB, version string, options ...string) *MySQLServer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), fetchTimeout)
+	defer cancel()
+	s, err := StartMariaDB(ctx, "", os.Stderr, version, append(fastMySQL[:len(fastMySQL):len(fastMySQL)], options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.own(t)
+	return s
 }
 
 // NewMySQL starts a server for one test, which may stop, kill and restart it. Options are mysqld's.
