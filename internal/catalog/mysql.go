@@ -12,14 +12,22 @@ import (
 	"github.com/crossfade-io/crossfade/internal/change"
 )
 
-// MySQL reads the tables that match says yes to. Tables on which the user has no privilege are not visible to it and are not returned.
+// MySQL reads the tables of a MySQL or MariaDB server that match says yes to. Tables on which the user has no privilege are not visible to it and are
+// not returned.
 func MySQL(ctx context.Context, db *sql.DB, match func(schema, table string) bool) ([]*Table, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read catalog: connect: %w", err)
 	}
 	defer conn.Close()
-	r := mysqlReader{conn: conn, byName: map[[2]string]*Table{}}
+	r := mysqlReader{conn: conn, engine: change.MySQL, byName: map[[2]string]*Table{}}
+	var version string
+	if err := conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		return nil, fmt.Errorf("read catalog: %w", err)
+	}
+	if strings.Contains(strings.ToLower(version), "mariadb") {
+		r.engine = change.MariaDB
+	}
 	if err := r.fresh(ctx); err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
 	}
@@ -53,6 +61,7 @@ func MySQL(ctx context.Context, db *sql.DB, match func(schema, table string) boo
 // mysqlReader reads information_schema a schema at a time. Columns are read by position: MySQL 8 names them in upper case, others do not.
 type mysqlReader struct {
 	conn    *sql.Conn
+	engine  change.Engine
 	tables  []*Table
 	schemas []string
 	byName  map[[2]string]*Table
@@ -104,11 +113,12 @@ func (r *mysqlReader) query(ctx context.Context, each func(*sql.Rows) error, stm
 
 func (r *mysqlReader) readTables(ctx context.Context, match func(schema, table string) bool) error {
 	return r.query(ctx, func(rows *sql.Rows) error {
-		t := &Table{Engine: change.MySQL}
+		t := &Table{Engine: r.engine}
+		var kind string
 		var engine, collation, options, comment sql.NullString
 		var estimate, data, index sql.NullInt64
 		var next sql.Null[uint64]
-		if err := rows.Scan(&t.Schema, &t.Name, &engine, &estimate, &data, &index, &next, &collation, &options, &comment); err != nil {
+		if err := rows.Scan(&t.Schema, &t.Name, &kind, &engine, &estimate, &data, &index, &next, &collation, &options, &comment); err != nil {
 			return err
 		}
 		if !match(t.Schema, t.Name) {
@@ -118,15 +128,16 @@ func (r *mysqlReader) readTables(ctx context.Context, match func(schema, table s
 		t.Charset, _, _ = strings.Cut(collation.String, "_")
 		t.RowsEstimate, t.Bytes, t.AutoIncrement = estimate.Int64, data.Int64+index.Int64, next.V
 		t.Partitioned = strings.Contains(options.String, "partitioned")
+		t.Versioned = kind == "SYSTEM VERSIONED"
 		if n := len(r.schemas); n == 0 || r.schemas[n-1] != t.Schema {
 			r.schemas = append(r.schemas, t.Schema)
 		}
 		r.byName[[2]string{t.Schema, t.Name}] = t
 		r.tables = append(r.tables, t)
 		return nil
-	}, `SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_ROWS, DATA_LENGTH, INDEX_LENGTH, AUTO_INCREMENT, TABLE_COLLATION, CREATE_OPTIONS, TABLE_COMMENT
+	}, `SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, INDEX_LENGTH, AUTO_INCREMENT, TABLE_COLLATION, CREATE_OPTIONS, TABLE_COMMENT
 		FROM information_schema.TABLES
-		WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
+		WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
 		ORDER BY TABLE_SCHEMA, TABLE_NAME`)
 }
 
@@ -160,11 +171,19 @@ func (r *mysqlReader) columns(ctx context.Context, schema string) error {
 		}
 		c.extra(extra)
 		if generated.String != "" {
-			c.Generated = unescape(generated.String)
+			c.Generated = generated.String
+			if r.engine == change.MySQL {
+				c.Generated = unescape(c.Generated)
+			}
+		}
+		if r.engine == change.MariaDB {
+			if err := c.mariadbDefault(&def); err != nil {
+				return fmt.Errorf("%s.%s: %w", t, name, err)
+			}
 		}
 		if def.Valid {
 			text := def.String
-			if c.DefaultIsExpr {
+			if c.DefaultIsExpr && r.engine == change.MySQL {
 				text = unescape(text)
 			}
 			c.Default = &text
@@ -187,7 +206,11 @@ func (c *Column) extra(s string) {
 }
 
 func (r *mysqlReader) indexes(ctx context.Context, schema string) error {
-	stmt := `SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, COLLATION, SUB_PART, INDEX_TYPE, IS_VISIBLE, EXPRESSION
+	own := "IS_VISIBLE, EXPRESSION"
+	if r.engine == change.MariaDB {
+		own = "IF(IGNORED = 'YES', 'NO', 'YES'), NULL"
+	}
+	stmt := `SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, COLUMN_NAME, COLLATION, SUB_PART, INDEX_TYPE, ` + own + `
 		FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX`
 	return r.query(ctx, func(rows *sql.Rows) error {
 		var table, name, method, visible string
@@ -242,6 +265,9 @@ func (r *mysqlReader) foreignKeys(ctx context.Context, schema string) error {
 }
 
 func (r *mysqlReader) checks(ctx context.Context, schema string) error {
+	if r.engine == change.MariaDB {
+		return r.mariadbChecks(ctx, schema)
+	}
 	err := r.query(ctx, func(rows *sql.Rows) error {
 		var table, name, enforced, clause string
 		if err := rows.Scan(&table, &name, &enforced, &clause); err != nil {
@@ -319,6 +345,9 @@ func (r *mysqlReader) binaryDefault(ctx context.Context, t *Table, column string
 		}
 		if hex, ok := strings.CutPrefix(rest, "0x"); ok {
 			return "0x" + strings.ToLower(strings.TrimRight(hex[:hexLen(hex)], ",")), nil
+		}
+		if hex, ok := strings.CutPrefix(strings.ToLower(rest), "x'"); ok {
+			return "0x" + hex[:hexLen(hex)], nil
 		}
 		if !strings.HasPrefix(rest, "'") {
 			break

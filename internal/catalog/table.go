@@ -25,6 +25,8 @@ type Table struct {
 	Checks       []Check      `json:"checks,omitempty"`
 	Triggers     []string     `json:"triggers,omitempty"`
 	Partitioned  bool         `json:"partitioned,omitempty"`
+	// Versioned marks a MariaDB table with system versioning: the log does not hold its history as rows.
+	Versioned bool `json:"versioned,omitempty"`
 	// Unlogged marks a PostgreSQL table that is empty after a crash.
 	Unlogged bool `json:"unlogged,omitempty"`
 	// RowsEstimate and Bytes (data and indexes) are what the server's statistics say; they may be far off. -1: never analyzed.
@@ -213,6 +215,8 @@ func (t *Type) Kind(e change.Engine) (change.Kind, bool) {
 		return change.Timestamp, true
 	case "json":
 		return change.JSON, true
+	case "uuid", "inet4", "inet6": // of MariaDB
+		return change.Text, true
 	default:
 		return change.Absent, false
 	}
