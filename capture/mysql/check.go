@@ -126,6 +126,10 @@ func atLeast(version string, major, minor int) bool {
 }
 
 func (c *checker) version(context.Context) error {
+	if c.s.mariadb() {
+		c.mariadbVersion()
+		return nil
+	}
 	switch v := c.s.version; {
 	case !atLeast(v, 8, 0):
 		c.add(catalog.Error, "version", c.host, "MySQL "+v+" is older than 8.0", "upgrade the server to 8.0 or later first")
@@ -133,4 +137,21 @@ func (c *checker) version(context.Context) error {
 		c.add(catalog.Warning, "version", c.host, "MySQL "+v+" has not been tested; 9.7 has", "rehearse on a copy, and verify before the cutover")
 	}
 	return nil
+}
+
+func (c *checker) mariadbVersion() {
+	switch v := c.s.version; {
+	case !atLeast(v, 10, 6):
+		c.add(catalog.Error, "version", c.host, "MariaDB "+v+" is older than 10.6", "upgrade the server to 10.6 or later first")
+	case !(atLeast(v, 10, 11) && !atLeast(v, 10, 12)) && !(atLeast(v, 11, 8) && !atLeast(v, 11, 9)):
+		c.add(catalog.Warning, "version", c.host, "MariaDB "+v+" has not been tested; 10.11 and 11.8 have", "rehearse on a copy, and verify before the cutover")
+	}
+}
+
+// keep is the statement that sets a global variable for good.
+func (c *checker) keep(variable, value string) string {
+	if c.s.mariadb() {
+		return fmt.Sprintf("SET GLOBAL %s = %s, also in the configuration file", variable, value)
+	}
+	return fmt.Sprintf("SET PERSIST %s = %s", variable, value)
 }

@@ -64,7 +64,7 @@ func (c *checker) ownSchema(ctx context.Context) (err error) {
 			return nil
 		case isServerError(err, erBinlogTrigger):
 			c.add(catalog.Error, "log_bin_trust_function_creators", c.host, fmt.Sprintf("triggers cannot be made, so the source cannot be fenced: %v", err),
-				"SET PERSIST log_bin_trust_function_creators = 1 (a managed service has it in its parameter group)")
+				c.keep("log_bin_trust_function_creators", "1")+" (a managed service has it in its parameter group)")
 			return nil
 		case isServerError(err, erReadOnly):
 			c.add(catalog.Error, "read_only", c.host, fmt.Sprintf("nothing can be written: %v", err), "name the primary in source.url, or turn read_only off")
@@ -132,7 +132,11 @@ func (c *checker) triggers(ctx context.Context) error {
 
 // xa: a prepared transaction may commit rows at any later time.
 func (c *checker) xa(ctx context.Context) error {
-	prepared, err := c.rows(ctx, "XA RECOVER CONVERT XID")
+	listing := "XA RECOVER CONVERT XID"
+	if c.s.mariadb() {
+		listing = "XA RECOVER FORMAT='SQL'"
+	}
+	prepared, err := c.rows(ctx, listing)
 	if err != nil {
 		if !c.denied(err, "XA_RECOVER_ADMIN", "XA_RECOVER_ADMIN ON *.*", "prepared XA transactions cannot be listed, so the fence cannot be proven") {
 			return err

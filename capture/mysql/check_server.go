@@ -3,12 +3,14 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/internal/catalog"
 )
 
@@ -26,7 +28,7 @@ func (c *checker) binlog(ctx context.Context) error {
 	}
 	switch {
 	case ok && id == "0":
-		c.add(catalog.Error, "server_id", c.host, "server_id is 0: the server refuses replicas", "SET PERSIST server_id = 1, or another number that no server of the topology has")
+		c.add(catalog.Error, "server_id", c.host, "server_id is 0: the server refuses replicas", c.keep("server_id", "1")+", or another number that no server of the topology has")
 	case ok && id == strconv.FormatUint(uint64(c.s.cfg.ServerID), 10):
 		c.add(catalog.Error, "server_id", c.host, "crossfade would register as "+id+", which is the server's own server_id", "give crossfade another server id")
 	}
@@ -48,7 +50,7 @@ func (c *checker) rowFormat(ctx context.Context) error {
 		}
 		if ok && !strings.EqualFold(value, v.want) {
 			c.add(v.severity, v.name, c.host, fmt.Sprintf("%s is %s: %s", v.name, value, v.reason),
-				fmt.Sprintf("SET PERSIST %s = %s, then let the application reconnect", v.name, v.want))
+				c.keep(v.name, v.want)+", then let the application reconnect")
 		}
 	}
 	value, _, err := c.variable(ctx, "binlog_row_value_options")
@@ -63,6 +65,9 @@ func (c *checker) rowFormat(ctx context.Context) error {
 }
 
 func (c *checker) positions(ctx context.Context) error {
+	if c.s.mariadb() {
+		return nil // its snapshots say which place of the log they show
+	}
 	mode, ok, err := c.variable(ctx, "gtid_mode")
 	if err != nil || ok && mode == "ON" {
 		return err
@@ -88,7 +93,7 @@ func (c *checker) durability(ctx context.Context) error {
 		}
 		if !ok || value != "1" {
 			c.add(catalog.Error, name, c.host, fmt.Sprintf("%s is %s: a crash of the server can undo what was copied already, and the fence of the cutover", name, value),
-				"SET PERSIST "+name+" = 1")
+				c.keep(name, "1"))
 		}
 	}
 	return nil
@@ -119,7 +124,7 @@ func (c *checker) expiry(ctx context.Context) error {
 	need := max(24*time.Hour, 2*time.Duration(bytes/bytesPerSecond)*time.Second)
 	if kept := time.Duration(seconds) * time.Second; kept < need {
 		c.add(catalog.Warning, "binlog_expiry", c.host, fmt.Sprintf("binlogs are kept for %s only: an interruption longer than that ends the migration", kept),
-			fmt.Sprintf("SET PERSIST binlog_expire_logs_seconds = %d (%s) until it is over", int64(need.Seconds()), need))
+			c.keep("binlog_expire_logs_seconds", strconv.FormatInt(int64(need.Seconds()), 10))+fmt.Sprintf(" (%s) until it is over", need))
 	}
 	return nil
 }
@@ -157,12 +162,16 @@ func (c *checker) topology(ctx context.Context) error {
 
 // replication proves the privileges for following the log, and notices a source that is a replica itself.
 func (c *checker) replication(ctx context.Context) error {
+	client := "REPLICATION CLIENT"
+	if c.s.mariadb() {
+		client = "BINLOG MONITOR"
+	}
 	if _, err := c.rows(ctx, "SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"); err != nil {
-		if !c.denied(err, "REPLICATION CLIENT", "REPLICATION CLIENT ON *.*", "the position of the binlog cannot be read") {
+		if !c.denied(err, client, client+" ON *.*", "the position of the binlog cannot be read") {
 			return err
 		}
 	}
-	if _, err := c.rows(ctx, "SHOW REPLICAS", "SHOW SLAVE HOSTS"); err != nil {
+	if err := c.followable(ctx); err != nil {
 		if !c.denied(err, "REPLICATION SLAVE", "REPLICATION SLAVE ON *.*", "the binlog cannot be followed") {
 			return err
 		}
@@ -186,6 +195,35 @@ func (c *checker) replication(ctx context.Context) error {
 	}
 	c.add(catalog.Warning, "replica", c.host, "the server is a replica: writes that arrive by replication pass the fence of the cutover", "name the primary in source.url, or stop replication before the cutover")
 	return nil
+}
+
+// followable proves the privilege of a replica. MariaDB asks for it only when the log is asked for.
+func (c *checker) followable(ctx context.Context) error {
+	if !c.s.mariadb() {
+		_, err := c.rows(ctx, "SHOW REPLICAS", "SHOW SLAVE HOSTS")
+		return err
+	}
+	file, pos, err := c.s.fileStatus(ctx)
+	if isServerError(err, erPrivilegeNeeded) {
+		return nil // found already
+	}
+	if err != nil {
+		return err
+	}
+	cfg := c.s.cfg
+	cfg.ServerID ^= 1 << 29 // the tail may be at work under the other
+	at := filePosition(file, pos)
+	d, err := openDump(ctx, cfg, &at, c.s.log)
+	if err == nil {
+		_, err = d.next(ctx)
+		d.close()
+	}
+	var stop *capture.Stop
+	if errors.As(err, &stop) {
+		c.add(catalog.Error, "privilege", "binlog", stop.Reason, "GRANT REPLICATION SLAVE ON *.* TO "+c.account)
+		return nil
+	}
+	return err
 }
 
 // filters: tables that are filtered out of the log are never seen to change.

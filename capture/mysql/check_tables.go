@@ -20,6 +20,9 @@ func (c *checker) shapes(context.Context) error {
 			c.add(catalog.Error, "engine", t.String(), fmt.Sprintf("its engine is %s: its changes are not transactional", t.Storage),
 				"ALTER TABLE "+quoteTable(t)+" ENGINE=InnoDB, or leave it out of source.tables")
 		}
+		if t.Versioned {
+			c.add(catalog.Error, "versioned", t.String(), "it has system versioning: the log does not hold its history as rows", "ALTER TABLE "+quoteTable(t)+" DROP SYSTEM VERSIONING, or leave it out of source.tables")
+		}
 		for i := range t.Columns {
 			c.column(t, &t.Columns[i])
 		}
@@ -35,6 +38,9 @@ func (c *checker) column(t *catalog.Table, col *catalog.Column) {
 			c.add(catalog.Error, "charset", t.String()+"."+col.Name, "its character set "+col.Type.Charset+" is not supported",
 				fmt.Sprintf("ALTER TABLE %s MODIFY %s ... CHARACTER SET utf8mb4, or leave the table out of source.tables", quoteTable(t), quoteName(col.Name)))
 		}
+	}
+	if strings.Contains(strings.ToUpper(col.Type.Full), " COMPRESSED") {
+		c.add(catalog.Error, "type", t.String()+"."+col.Name, "its values are compressed by the server ("+col.Type.Full+"), also in the log", "ALTER TABLE "+quoteTable(t)+" MODIFY it without COMPRESSED, or leave the table out of source.tables")
 	}
 	if !ok {
 		c.add(catalog.Error, "type", t.String()+"."+col.Name, "type "+col.Type.Full+" is not supported", "change its type, or leave the table out of source.tables")
@@ -80,7 +86,7 @@ func (c *checker) cascades(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	logged := ok && !isOn(native) && atLeast(c.s.version, 9, 6)
+	logged := ok && !c.s.mariadb() && !isOn(native) && atLeast(c.s.version, 9, 6)
 	migrated := map[string]bool{}
 	for _, t := range c.tables {
 		migrated[t.String()] = true
@@ -93,12 +99,15 @@ func (c *checker) cascades(ctx context.Context) error {
 			}
 			parent := f.RefSchema + "." + f.RefTable
 			if !logged {
-				why := "MySQL before 9.6 does not log what a cascade does"
+				why, or := "MySQL before 9.6 does not log what a cascade does", ", or upgrade to 9.6 or later"
+				if c.s.mariadb() {
+					why, or = "MariaDB does not log what a cascade does", ""
+				}
 				if ok && isOn(native) {
 					why = "innodb_native_foreign_keys is ON: what a cascade does is not logged"
 				}
 				c.add(catalog.Error, "cascade", t.String(), fmt.Sprintf("foreign key %s to %s is ON DELETE %s ON UPDATE %s: %s", f.Name, parent, f.OnDelete, f.OnUpdate, why),
-					fmt.Sprintf("make %s ON DELETE RESTRICT ON UPDATE RESTRICT and let the application do it, leave the table out, or upgrade to 9.6 or later", f.Name))
+					fmt.Sprintf("make %s ON DELETE RESTRICT ON UPDATE RESTRICT and let the application do it, or leave the table out%s", f.Name, or))
 				continue
 			}
 			if !migrated[parent] {

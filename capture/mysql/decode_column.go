@@ -51,6 +51,9 @@ const (
 	formDateTime
 	formTimestamp
 	formJSON
+	formUUID
+	formInet4
+	formInet6
 )
 
 // stored is how columns of a type are stored: the type in the log, and the form of its values.
@@ -99,6 +102,9 @@ var storedAs = map[string]stored{
 	"multipolygon":       {typ: typeGeometry, form: formBytes},
 	"geomcollection":     {typ: typeGeometry, form: formBytes},
 	"geometrycollection": {typ: typeGeometry, form: formBytes},
+	"uuid":               {typ: typeString, form: formUUID},
+	"inet4":              {typ: typeString, form: formInet4},
+	"inet6":              {typ: typeString, form: formInet6},
 }
 
 // newColumn makes the decoder of a column, or says why the log's field is not that column.
@@ -140,6 +146,10 @@ func newColumn(c *catalog.Column, f field) (column, error) {
 		case typeVarchar:
 			same = int(f.meta) == t.Length
 		}
+	case formUUID, formInet6:
+		same = f.meta == 16
+	case formInet4:
+		same = f.meta == 4
 	case formBinary:
 		out.digits = t.Length
 		same = int(f.meta) == t.Length
@@ -333,6 +343,12 @@ func (c *column) value(b []byte, scratch []byte) (change.Value, []byte, error) {
 	case formJSON:
 		kind = change.JSON
 		scratch, err = appendJSON(scratch, b)
+	case formUUID:
+		scratch, err = appendUUIDText(scratch, b)
+	case formInet4:
+		scratch, err = appendInet4(scratch, b)
+	case formInet6:
+		scratch, err = appendInet6(scratch, b)
 	default:
 		err = fmt.Errorf("values of unknown form %d", c.form)
 	}

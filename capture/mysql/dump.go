@@ -16,6 +16,7 @@ import (
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // dump is the session that the server sends its log over. An event is read when it is asked for, straight out of the session's buffer: nothing is
@@ -74,13 +75,17 @@ func (d *dump) start(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	for _, stmt := range []string{
+	var mariadb []string
+	if cfg.Engine == change.MariaDB { // that we know its own events
+		mariadb = []string{"SET @mariadb_slave_capability = 4"}
+	}
+	for _, stmt := range append(mariadb,
 		fmt.Sprintf("SET SESSION net_write_timeout = %d", int(patience.Seconds())),
 		// The first event, which no file holds, comes without a checksum then; those of the files come with theirs.
 		"SET @source_binlog_checksum = 'NONE', @master_binlog_checksum = 'NONE'",
 		fmt.Sprintf("SET @source_heartbeat_period = %[1]d, @master_heartbeat_period = %[1]d", orDefault(cfg.Heartbeat, defaultHeartbeat).Nanoseconds()),
 		fmt.Sprintf("SET @replica_uuid = '%[1]s', @slave_uuid = '%[1]s'", newUUID()),
-	} {
+	) {
 		if err := d.w.exec(stmt); err != nil {
 			return err
 		}

@@ -18,6 +18,8 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
+var mariadbVersionsTested = []string{"10.11", "11.8"}
+
 // servers are those of all tests of this package that change what belongs to a whole server; each test puts it back.
 type serverOnce struct {
 	once    sync.Once
@@ -67,7 +69,7 @@ func config(t testing.TB, raw string) Config {
 		t.Fatal(err)
 	}
 	password, _ := u.User.Password()
-	return Config{Host: u.Host, User: u.User.Username(), Password: password, Database: strings.TrimPrefix(u.Path, "/"), Migration: "test",
+	return Config{Engine: change.Engine(u.Scheme), Host: u.Host, User: u.User.Username(), Password: password, Database: strings.TrimPrefix(u.Path, "/"), Migration: "test",
 		ServerID: 990001, Heartbeat: time.Second, ReadTimeout: 30 * time.Second, Selected: func(schema, _ string) bool { return schema != ownSchema }}
 }
 

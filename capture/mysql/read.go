@@ -131,10 +131,7 @@ func (s *Source) readProven(ctx context.Context, proof string, t *catalog.Table,
 		return err
 	}
 	return s.readError(t, s.readers.with(ctx, silentScan, func(w *wire) error {
-		if err := s.prove(ctx, w, &at); err != nil {
-			return err
-		}
-		if err := w.exec("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {
+		if err := s.snapshot(ctx, w, &at); err != nil {
 			return err
 		}
 		if err := read(w); err != nil {
@@ -142,6 +139,19 @@ func (s *Source) readProven(ctx context.Context, proof string, t *catalog.Table,
 		}
 		return w.exec("COMMIT")
 	}))
+}
+
+const openSnapshot = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+
+// snapshot opens a read-only transaction that sees everything up to at.
+func (s *Source) snapshot(ctx context.Context, w *wire, at *position) error {
+	if s.mariadb() {
+		return s.mariadbSnapshot(ctx, w, at)
+	}
+	if err := s.prove(ctx, w, at); err != nil {
+		return err
+	}
+	return w.exec(openSnapshot)
 }
 
 // prove returns when a snapshot opened after it sees everything up to at. A change can be read from the log up to some milliseconds before its commit is

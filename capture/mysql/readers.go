@@ -110,8 +110,11 @@ func (r *readers) open(ctx context.Context) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	set := []byte("SET net_write_timeout = 3600, net_read_timeout = 600, range_optimizer_max_mem_size = 0") // a key list is never too long for the index
-	for name, value := range sessionVariables(readMode) {
+	set := []byte("SET net_write_timeout = 3600, net_read_timeout = 600")
+	if !r.source.mariadb() {
+		set = append(set, ", range_optimizer_max_mem_size = 0"...) // a key list is never too long for the index
+	}
+	for name, value := range r.source.cfg.sessionVariables(readMode) {
 		set = append(append(append(append(set, ", "...), name...), " = "...), value...)
 	}
 	// Without a character set for results the server sends the bytes of the column.

@@ -64,7 +64,10 @@ func (s *Source) owned(ctx context.Context) (set gtidSet, err error) {
 
 // readCollations returns the character set of every collation, by its number in the log.
 func readCollations(ctx context.Context, db *sql.DB) (map[uint64]string, error) {
-	rows, err := db.QueryContext(ctx, "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS")
+	rows, err := db.QueryContext(ctx, "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY WHERE ID IS NOT NULL")
+	if isServerError(err, erBadField) { // only MariaDB has numbers there, and its collations may be of several sets
+		rows, err = db.QueryContext(ctx, "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS")
+	}
 	if err != nil {
 		return nil, err
 	}

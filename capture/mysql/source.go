@@ -13,10 +13,13 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // Config of a Source.
 type Config struct {
+	// Engine is MySQL or MariaDB; another server than that is refused. Default: MySQL.
+	Engine   change.Engine
 	Host     string // host:port
 	User     string
 	Password string
@@ -52,7 +55,7 @@ const (
 	readMode = "ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION"
 )
 
-// Source is a MySQL server whose changes and rows are read. Its methods may be called by several goroutines.
+// Source is a MySQL or MariaDB server whose changes and rows are read. Its methods may be called by several goroutines.
 type Source struct {
 	cfg     Config
 	log     *slog.Logger
@@ -68,6 +71,9 @@ type Source struct {
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Source, error) {
 	if cfg.Readers <= 0 {
 		cfg.Readers = 4
+	}
+	if cfg.Engine == "" {
+		cfg.Engine = change.MySQL
 	}
 	connector, err := mysql.NewConnector(cfg.driver())
 	if err != nil {
@@ -89,20 +95,24 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Source, error) {
 func (s *Source) greet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*connectTimeout)
 	defer cancel()
-	var uuid sql.NullString
 	err := s.db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&s.version)
+	if isServerError(err, erUnknownVariable) {
+		return fmt.Errorf("connect to %s: the server is not %s: write mariadb:// for MariaDB and mysql:// for MySQL (%w)", s.cfg.Host, s.cfg.Engine, err)
+	}
 	if err != nil {
-		return fmt.Errorf("connect to MySQL at %s: %w", s.cfg.Host, s.cfg.explain(err))
+		return fmt.Errorf("connect to %s: %w", s.cfg.Host, s.cfg.explain(err))
 	}
-	if strings.Contains(strings.ToLower(s.version), "mariadb") {
-		return fmt.Errorf("connect to MySQL at %s: it is MariaDB %s, which is not supported as a source yet", s.cfg.Host, s.version)
+	if mariadb := strings.Contains(strings.ToLower(s.version), "mariadb"); mariadb != s.mariadb() {
+		return fmt.Errorf("connect to %s: it is version %s, which is not %s: write mariadb:// for MariaDB and mysql:// for MySQL", s.cfg.Host, s.version, s.cfg.Engine)
 	}
-	if err := s.db.QueryRowContext(ctx, "SELECT @@server_uuid").Scan(&uuid); err != nil {
-		return fmt.Errorf("ask %s for its server_uuid: %w", s.cfg.Host, err)
+	if _, err := s.Identity(ctx); err != nil {
+		return err
 	}
 	s.gtid, err = s.gtidMode(ctx)
 	return err
 }
+
+func (s *Source) mariadb() bool { return s.cfg.Engine == change.MariaDB }
 
 func (c *Config) dialer() *net.Dialer {
 	return &net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second}
@@ -122,12 +132,16 @@ func (c *Config) driver() *mysql.Config {
 	d.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return c.dialer().DialContext(ctx, network, addr)
 	}
-	d.Params = sessionVariables(strictMode)
+	d.Params = c.sessionVariables(strictMode)
 	return d
 }
 
 // sessionVariables are set on every connection.
-func sessionVariables(mode string) map[string]string {
+func (c *Config) sessionVariables(mode string) map[string]string {
+	limit := "max_execution_time" // which the other engine does not have
+	if c.Engine == change.MariaDB {
+		limit = "max_statement_time"
+	}
 	return map[string]string{
 		"time_zone":                "'+00:00'",
 		"sql_mode":                 "'" + mode + "'",
@@ -136,7 +150,7 @@ func sessionVariables(mode string) map[string]string {
 		"autocommit":               "1",
 		"sql_select_limit":         "18446744073709551615",
 		"sql_big_selects":          "1",
-		"max_execution_time":       "0",
+		limit:                      "0",
 	}
 }
 
@@ -154,14 +168,26 @@ func (s *Source) Close() error {
 
 // Identity tells this server from every other, a copy of it included.
 func (s *Source) Identity(ctx context.Context) (string, error) {
+	query := "SELECT @@server_uuid"
+	if s.mariadb() {
+		query = mariadbIdentity
+	}
 	var id string
-	if err := s.db.QueryRowContext(ctx, "SELECT @@server_uuid").Scan(&id); err != nil {
-		return "", fmt.Errorf("ask %s for its server_uuid: %w", s.cfg.Host, err)
+	if err := s.db.QueryRowContext(ctx, query).Scan(&id); err != nil {
+		return "", fmt.Errorf("ask %s which server it is: %w", s.cfg.Host, err)
 	}
 	return id, nil
 }
 
+// mariadbIdentity: MariaDB has no identity of its own. Copies of a server differ in the machine, the port or the directory.
+const mariadbIdentity = "SELECT CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)"
+
+// gtidMode reports whether positions are sets of GTIDs. MariaDB's are always a file and an offset, which every transaction of it has and which its
+// snapshots name.
 func (s *Source) gtidMode(ctx context.Context) (bool, error) {
+	if s.mariadb() {
+		return false, nil
+	}
 	var mode string
 	if err := s.db.QueryRowContext(ctx, "SELECT @@GLOBAL.gtid_mode").Scan(&mode); err != nil {
 		return false, fmt.Errorf("ask %s for gtid_mode: %w", s.cfg.Host, err)

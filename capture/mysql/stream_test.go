@@ -61,10 +61,13 @@ func cutAfter(rows int) func(capture.Source) capture.Source {
 	}
 }
 
-// bothModes runs a test on a server with GTIDs and on one without.
+// bothModes runs a test on a server with GTIDs and on one without, and on MariaDB.
 func bothModes(t *testing.T, test func(t *testing.T, d *testdb.MySQLDB)) {
 	for _, mode := range []string{"ON", "OFF"} {
 		t.Run("gtid "+mode, func(t *testing.T) { test(t, server(t, mode).Database(t)) })
+	}
+	for _, version := range mariadbVersionsTested {
+		t.Run("MariaDB "+version, func(t *testing.T) { test(t, testdb.MariaDB(t, version).Database(t)) })
 	}
 }
 

@@ -23,7 +23,7 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 	if err != nil {
 		return nil, err
 	}
-	t := newTail(tailConfig{migration: s.cfg.Migration, selected: s.cfg.Selected, log: s.log}, at, tables)
+	t := newTail(tailConfig{migration: s.cfg.Migration, mariadb: s.mariadb(), selected: s.cfg.Selected, log: s.log}, at, tables)
 	if t.collations, err = readCollations(ctx, s.db); err != nil {
 		return nil, fmt.Errorf("read the binlog: collations: %w", err)
 	}
@@ -38,6 +38,7 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 
 type tailConfig struct {
 	migration string
+	mariadb   bool
 	selected  func(schema, table string) bool
 	log       *slog.Logger
 }
@@ -74,9 +75,11 @@ type tail struct {
 
 	rows    rowsEvent
 	payload payload
-	before  change.Row
-	after   change.Row
-	scratch []byte
+	// unpacked is the event that MariaDB had compressed, while its rows are read.
+	unpacked []byte
+	before   change.Row
+	after    change.Row
+	scratch  []byte
 
 	event  capture.Event
 	ending bool // the transaction's commit is next
@@ -168,6 +171,10 @@ func (t *tail) step(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, t.damaged(err)
 	}
+	if t.cfg.mariadb && e.end == 0 && !e.artificial() && t.tx.started {
+		// From 11.4 on events inside a transaction do not say where they end.
+		t.filePos += uint64(e.size)
+	}
 	inFile := e.end != 0 && !e.artificial() && e.typ != replication.HEARTBEAT_EVENT && e.typ != replication.HEARTBEAT_LOG_EVENT_V2
 	if inFile {
 		// Offsets in the log have 32 bits. A transaction can make a file longer.
@@ -220,6 +227,12 @@ func (t *tail) handle(e *event) (bool, error) {
 		return false, t.rotate(e)
 	case replication.STOP_EVENT, replication.PREVIOUS_GTIDS_EVENT:
 		return false, t.between(e)
+	case replication.MARIADB_GTID_LIST_EVENT, replication.MARIADB_BINLOG_CHECKPOINT_EVENT, replication.MARIADB_START_ENCRYPTION_EVENT:
+		return false, t.between(e) // the server sends what is encrypted in clear
+	case replication.MARIADB_ANNOTATE_ROWS_EVENT:
+		return false, nil // a comment
+	case replication.MARIADB_GTID_EVENT:
+		return false, t.startMariaDB(e)
 	case replication.GTID_EVENT, replication.ANONYMOUS_GTID_EVENT:
 		start, err := parseGTIDEvent(e.body, e.typ == replication.ANONYMOUS_GTID_EVENT)
 		return false, t.start(e, start, err)
@@ -236,6 +249,9 @@ func (t *tail) handle(e *event) (bool, error) {
 	switch e.typ {
 	case replication.QUERY_EVENT:
 		return t.query(e)
+	case replication.MARIADB_QUERY_COMPRESSED_EVENT, replication.MARIADB_WRITE_ROWS_COMPRESSED_EVENT_V1, replication.MARIADB_UPDATE_ROWS_COMPRESSED_EVENT_V1,
+		replication.MARIADB_DELETE_ROWS_COMPRESSED_EVENT_V1:
+		return t.compressed(e)
 	case replication.TABLE_MAP_EVENT:
 		return false, t.describe(e)
 	case replication.WRITE_ROWS_EVENTv1, replication.UPDATE_ROWS_EVENTv1, replication.DELETE_ROWS_EVENTv1,

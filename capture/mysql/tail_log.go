@@ -37,8 +37,8 @@ func (t *tail) format(e *event) error {
 		return t.damaged(errors.New("table descriptions of another version"))
 	}
 	t.version = versionNumber(version)
-	if t.version < 50700 || strings.Contains(version, "MariaDB") {
-		return t.stop("binlog", fmt.Sprintf("it was written by %s", version), "only MySQL 5.7 and later can be read")
+	if mariadb := strings.Contains(version, "MariaDB"); mariadb != t.cfg.mariadb || t.version < 50700 || mariadb && t.version < mariadbVersions {
+		return t.stop("binlog", fmt.Sprintf("it was written by %s", version), "only logs of MySQL 5.7 and later or of MariaDB 10 and later can be read, each as that engine")
 	}
 	return nil
 }

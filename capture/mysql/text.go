@@ -146,7 +146,7 @@ func (v *conversion) check(f *gomysql.Field) error {
 		want = []byte{gomysql.MYSQL_TYPE_DOUBLE}
 	case "decimal":
 		want = []byte{gomysql.MYSQL_TYPE_NEWDECIMAL}
-	case "char", "binary", "enum", "set":
+	case "char", "binary", "enum", "set", "uuid", "inet4", "inet6":
 		want = []byte{gomysql.MYSQL_TYPE_STRING}
 	case "varchar", "varbinary":
 		want = []byte{gomysql.MYSQL_TYPE_VAR_STRING}

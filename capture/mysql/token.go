@@ -36,6 +36,9 @@ const (
 	modeNoBackslashEscapes = 0x100000
 )
 
+// mariadbVersions: servers of this version and later are MariaDB's. MySQL's numbers stay below.
+const mariadbVersions = 100000
+
 // lexer cuts a statement into tokens as MySQL does: quotes, comments, and comments whose content the server executes.
 type lexer struct {
 	s         string
@@ -98,18 +101,23 @@ func isWord(c byte) bool {
 // comment passes over a comment, or into one that is executed: /*! always, /*!NNNNN from that version of the server on.
 func (l *lexer) comment() error {
 	rest := l.s[l.i:]
-	if strings.HasPrefix(rest, "/*!") {
-		n := 3
-		for n < len(rest) && n < 3+6 && rest[n] >= '0' && rest[n] <= '9' {
+	start := 3
+	if l.version >= mariadbVersions && strings.HasPrefix(rest, "/*M!") {
+		start = 4
+	}
+	if strings.HasPrefix(rest, "/*!") || start == 4 {
+		n := start
+		for n < len(rest) && n < start+6 && rest[n] >= '0' && rest[n] <= '9' {
 			n++
 		}
 		needs := 0
-		if n >= 3+5 {
-			needs, _ = strconv.Atoi(rest[3:n]) // digits only
+		if n >= start+5 {
+			needs, _ = strconv.Atoi(rest[start:n]) // digits only
 		} else {
-			n = 3
+			n = start
 		}
-		if needs <= l.version {
+		// MariaDB passes over what is for MySQL 5.7 and later.
+		if needs <= l.version && (l.version < mariadbVersions || start == 4 || needs < 50700 || needs >= mariadbVersions) {
 			if l.versioned {
 				return errors.New("executed comment inside another")
 			}

@@ -114,7 +114,8 @@ func (s *MySQLServer) prepare(ctx context.Context, program mysqlProgram, options
 		"--binlog-row-metadata=FULL",
 	)
 	if program.mariadb() {
-		s.argv = append(s.argv, "--innodb-log-file-size=96M", "--gtid-strict-mode=ON")
+		s.argv = append(s.argv, "--innodb-log-file-size=96M", "--gtid-strict-mode=ON",
+			"--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci") // which only later versions have by themselves
 	} else {
 		s.argv = append(s.argv, "--innodb-redo-log-capacity=256M", "--mysqlx=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency=ON")
 	}

@@ -1,0 +1,189 @@
+package mysql
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"github.com/crossfade-io/crossfade/capture"
+)
+
+// What MariaDB does otherwise than MySQL: its events, and its snapshots.
+
+// Flags of a MARIADB_GTID_EVENT: https://mariadb.com/kb/en/gtid_event/
+const (
+	mariadbStandalone  = 1   // no COMMIT or XID follows
+	mariadbGroupCommit = 2   // a number of 8 bytes follows
+	mariadbPreparedXA  = 64  // the group ends in XA PREPARE
+	mariadbCompletedXA = 128 // the group is an XA COMMIT or XA ROLLBACK
+)
+
+// startMariaDB begins a group of events. Other than MySQL's, the event stands for BEGIN too.
+func (t *tail) startMariaDB(e *event) error {
+	if !t.cfg.mariadb {
+		return t.damaged(errors.New("an event of MariaDB"))
+	}
+	c := cursor{b: e.body}
+	c.take(8 + 4) // number, domain
+	flags := c.uint8()
+	xid := ""
+	if flags&mariadbGroupCommit != 0 {
+		c.take(8)
+	}
+	if flags&(mariadbPreparedXA|mariadbCompletedXA) != 0 {
+		format := int32(c.uint(4))
+		first, second := c.uint8(), c.uint8()
+		gtrid, bqual := c.take(first), c.take(second)
+		xid = hex.EncodeToString(gtrid) + "." + hex.EncodeToString(bqual) + "." + strconv.Itoa(int(format))
+	}
+	if err := t.start(e, transactionStart{}, c.err()); err != nil {
+		return err
+	}
+	t.tx.open = flags&mariadbStandalone == 0
+	if flags&mariadbPreparedXA != 0 {
+		t.tx.xid = xid
+	}
+	return nil
+}
+
+// compressed unpacks an event of which a part is compressed (log_bin_compress), and judges it as if it were not.
+func (t *tail) compressed(e *event) (bool, error) {
+	typ, head, err := compressedHead(e)
+	if err == nil {
+		t.unpacked, err = inflate(append(t.unpacked[:0], e.body[:head]...), e.body[head:])
+	}
+	if err != nil {
+		return false, t.damaged(fmt.Errorf("%s: %w", e.typ, err))
+	}
+	plain := *e
+	plain.typ, plain.body = typ, t.unpacked
+	if typ == replication.QUERY_EVENT {
+		return t.query(&plain)
+	}
+	return t.rowsEvent(&plain)
+}
+
+// compressedHead is what the event is when it is unpacked, and where its compressed part begins.
+func compressedHead(e *event) (typ replication.EventType, head int, err error) {
+	c := cursor{b: e.body}
+	bitmaps := 1
+	switch e.typ {
+	case replication.MARIADB_QUERY_COMPRESSED_EVENT:
+		c.take(4 + 4)
+		schema := c.uint8()
+		c.take(2)
+		c.take(int(c.uint(2)))
+		c.take(schema + 1)
+		return replication.QUERY_EVENT, len(e.body) - len(c.b), c.err()
+	case replication.MARIADB_WRITE_ROWS_COMPRESSED_EVENT_V1:
+		typ = replication.WRITE_ROWS_EVENTv1
+	case replication.MARIADB_UPDATE_ROWS_COMPRESSED_EVENT_V1:
+		typ, bitmaps = replication.UPDATE_ROWS_EVENTv1, 2
+	case replication.MARIADB_DELETE_ROWS_COMPRESSED_EVENT_V1:
+		typ = replication.DELETE_ROWS_EVENTv1
+	default:
+		return 0, 0, errors.New("it is not known as compressed")
+	}
+	c.take(6 + 2)
+	n := c.packed()
+	if n > 4096 {
+		return 0, 0, fmt.Errorf("rows of %d columns", n)
+	}
+	c.take(bitmaps * ((int(n) + 7) / 8))
+	return typ, len(e.body) - len(c.b), c.err()
+}
+
+// maxInflated bounds what one event unfolds to: a server writes no longer ones.
+const maxInflated = 1 << 30
+
+// inflate appends what a compressed part holds: one byte with the algorithm and the size of the length, the length, big-endian, and zlib's data.
+func inflate(dst, part []byte) ([]byte, error) {
+	if len(part) < 1 {
+		return dst, errShort
+	}
+	if algorithm := part[0] >> 4 & 7; algorithm != 0 {
+		return dst, fmt.Errorf("compression %d is not known", algorithm)
+	}
+	n := int(part[0] & 7)
+	if n < 1 || n > 4 || len(part) < 1+n {
+		return dst, errShort
+	}
+	size := 0
+	for _, b := range part[1 : 1+n] {
+		size = size<<8 | int(b)
+	}
+	if size > maxInflated {
+		return dst, fmt.Errorf("%d bytes in one event", size)
+	}
+	z, err := zlib.NewReader(bytes.NewReader(part[1+n:]))
+	if err != nil {
+		return dst, err
+	}
+	at := len(dst)
+	buf := bytes.NewBuffer(dst)
+	if _, err = io.Copy(buf, io.LimitReader(z, int64(size)+1)); err != nil {
+		return dst, err
+	}
+	if got := buf.Len() - at; got != size {
+		return dst, fmt.Errorf("%d bytes instead of %d", got, size)
+	}
+	return buf.Bytes(), nil
+}
+
+// mariadbSnapshot opens a read-only transaction that sees everything up to at. MariaDB says of such a transaction which place of the log it shows; where
+// that lies before at, it is tried again. A log that goes on without a commit (a new file) is moved past at by a commit of our own.
+func (s *Source) mariadbSnapshot(ctx context.Context, w *wire, at *position) error {
+	bounded, cancel := context.WithTimeout(ctx, s.proofWait)
+	defer cancel()
+	for {
+		if err := w.exec(openSnapshot); err != nil {
+			return err
+		}
+		shown, err := snapshotPlace(w)
+		if err != nil {
+			return err
+		}
+		covered, err := shown.covers(at)
+		if err != nil || covered {
+			return err
+		}
+		if err := w.exec("ROLLBACK"); err != nil {
+			return err
+		}
+		switch err := s.Heartbeat(bounded); {
+		case bounded.Err() != nil && ctx.Err() == nil, isServerError(err, erLockWait):
+			return fmt.Errorf("%w: the newest snapshot shows %s, %s was read", capture.ErrNotVisible, &shown, at)
+		case err != nil:
+			return err
+		}
+		select {
+		case <-bounded.Done(): // found out above
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// snapshotPlace is the place of the log that the open transaction shows.
+func snapshotPlace(w *wire) (position, error) {
+	file, ok, err := w.one("SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'BINLOG_SNAPSHOT_FILE'")
+	if err != nil {
+		return position{}, fmt.Errorf("ask for the place of a snapshot: %w", err)
+	}
+	text, ok2, err := w.one("SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'BINLOG_SNAPSHOT_POSITION'")
+	if err != nil {
+		return position{}, fmt.Errorf("ask for the place of a snapshot: %w", err)
+	}
+	pos, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || !ok || !ok2 || file == "" {
+		return position{}, fmt.Errorf("the server does not say which place of its log a snapshot shows (%q, %q)", file, text)
+	}
+	return filePosition(file, pos), nil
+}
