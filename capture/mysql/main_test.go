@@ -91,6 +91,8 @@ func open(t testing.TB, d *testdb.MySQLDB) *Source {
 	return s
 }
 
+func isMariaDB(d *testdb.MySQLDB) bool { return strings.HasPrefix(d.URL(), "mariadb:") }
+
 // tables reads the catalog of a test database.
 func tables(t testing.TB, d *testdb.MySQLDB) map[string]*catalog.Table {
 	t.Helper()

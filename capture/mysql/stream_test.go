@@ -194,8 +194,8 @@ func TestARestartInsideATransactionGoesOnAtTheNextRow(t *testing.T) {
 		c.tables = c.tables[:1]
 		const rows = 6000
 		// Large statements and small ones, rows of a table beside, in one transaction.
-		d.Exec(t, `SET SESSION cte_max_recursion_depth = 100000;
-			CREATE TABLE n (n int PRIMARY KEY); INSERT INTO n WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < 6000) SELECT n FROM s`)
+		d.Exec(t, `CREATE TABLE n (n int PRIMARY KEY); INSERT INTO n WITH RECURSIVE s AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM s WHERE n < 600) SELECT n FROM s;
+			INSERT INTO n SELECT n + 600 * m FROM n, (WITH RECURSIVE s AS (SELECT 1 AS m UNION ALL SELECT m + 1 FROM s WHERE m < 9) SELECT m FROM s) AS m`)
 		d.Exec(t, `BEGIN;
 			INSERT INTO a SELECT n, REPEAT('x', 2000) FROM n WHERE n <= 2000 ORDER BY n; INSERT INTO side SELECT n FROM n WHERE n <= 777;
 			INSERT INTO a SELECT n, REPEAT('x', 2000) FROM n WHERE n > 2000 AND n <= 2003 ORDER BY n; INSERT INTO side VALUES (100000);
