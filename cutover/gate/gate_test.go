@@ -13,6 +13,7 @@ import (
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/gate"
 	"github.com/crossfade-io/crossfade/cutover/protocol"
+	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/internal/testdb"
 )
 
@@ -50,6 +51,25 @@ func open(t testing.TB, raw string) *sql.DB {
 	return db
 }
 
+// mariadb is the version of MariaDB that the tests of a MySQL source run on; empty: on MySQL.
+var mariadb string
+
+func server(t testing.TB) *testdb.MySQLServer {
+	t.Helper()
+	if mariadb != "" {
+		return testdb.MariaDB(t, mariadb)
+	}
+	return testdb.MySQL(t)
+}
+
+func ownServer(t testing.TB) *testdb.MySQLServer {
+	t.Helper()
+	if mariadb != "" {
+		return testdb.NewMariaDB(t, mariadb)
+	}
+	return testdb.NewMySQL(t)
+}
+
 // source is a MySQL database with a table t(id, n), its gate and an application.
 type source struct {
 	*testdb.MySQLDB
@@ -58,19 +78,26 @@ type source struct {
 	url  string // of the application
 }
 
+func engine() change.Engine {
+	if mariadb != "" {
+		return change.MariaDB
+	}
+	return change.MySQL
+}
+
 // migration names a migration after the test's database, so that tests sharing a server do not meet.
 func migration(db string) string {
 	return strings.ToLower(strings.ReplaceAll(db, ".", "_"))[:min(len(db), 60)]
 }
 
-func newSource(t testing.TB, server *testdb.MySQLServer, ddl string, tables ...string) *source {
+func newSource(t testing.TB, on *testdb.MySQLServer, ddl string, tables ...string) *source {
 	t.Helper()
-	db := server.Database(t)
+	db := on.Database(t)
 	db.Exec(t, ddl)
 	s := &source{MySQLDB: db, url: db.User(t, "", "app")}
 	s.app = open(t, s.url)
 	probe := login(t, s.url)
-	cfg := gate.MySQLConfig{Migration: migration(db.Name), Login: login(t, server.URL("")), Probe: &probe}
+	cfg := gate.MySQLConfig{Engine: engine(), Migration: migration(db.Name), Login: login(t, on.URL("")), Probe: &probe}
 	for _, n := range tables {
 		cfg.Tables = append(cfg.Tables, cutover.Name{Schema: db.Name, Table: n})
 	}

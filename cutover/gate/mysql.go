@@ -12,6 +12,7 @@ import (
 
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/protocol"
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // Login is how to reach a MySQL server.
@@ -21,8 +22,9 @@ type Login struct {
 	TLS            *tls.Config // nil: none
 }
 
-// MySQLConfig of a MySQL side.
+// MySQLConfig of a MySQL or MariaDB side.
 type MySQLConfig struct {
+	Engine    change.Engine // default: MySQL
 	Migration string
 	Login     Login
 	// Probe is a user of the application; nil: writes are probed as our own user, with a branch of the triggers that denies it.
@@ -30,7 +32,7 @@ type MySQLConfig struct {
 	Tables []cutover.Name // the migrated ones
 }
 
-// MySQL is the source of a migration. It implements [cutover.Leaver].
+// MySQL is a MySQL or MariaDB source of a migration. It implements [cutover.Leaver].
 type MySQL struct {
 	cfg   MySQLConfig
 	db    *sql.DB
@@ -47,7 +49,7 @@ func OpenMySQL(ctx context.Context, cfg MySQLConfig) (*MySQL, error) {
 	}
 	s := &MySQL{cfg: cfg}
 	var err error
-	if s.db, err = openMySQL(cfg.Login, "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO'"); err != nil {
+	if s.db, err = s.open(cfg.Login, "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO'"); err != nil {
 		return nil, fmt.Errorf("source gate: %w", err)
 	}
 	login := cfg.Login
@@ -55,7 +57,7 @@ func OpenMySQL(ctx context.Context, cfg MySQLConfig) (*MySQL, error) {
 		login = *cfg.Probe
 	}
 	// Without strict mode a row of defaults comes as far as our trigger.
-	if s.probe, err = openMySQL(login, "''"); err != nil {
+	if s.probe, err = s.open(login, "''"); err != nil {
 		return nil, errors.Join(fmt.Errorf("source probe: %w", err), s.db.Close())
 	}
 	if err := s.db.PingContext(ctx); err != nil {
@@ -64,7 +66,7 @@ func OpenMySQL(ctx context.Context, cfg MySQLConfig) (*MySQL, error) {
 	return s, nil
 }
 
-func openMySQL(l Login, sqlMode string) (*sql.DB, error) {
+func (s *MySQL) open(l Login, sqlMode string) (*sql.DB, error) {
 	c := mysql.NewConfig()
 	c.Net, c.Addr, c.User, c.Passwd, c.TLS = "tcp", l.Addr, l.User, l.Password, l.TLS
 	c.Timeout = 5 * time.Second
@@ -72,12 +74,16 @@ func openMySQL(l Login, sqlMode string) (*sql.DB, error) {
 	c.InterpolateParams = true
 	c.ClientFoundRows = true
 	c.Params = map[string]string{
-		"time_zone":                       "'+00:00'",
-		"sql_mode":                        sqlMode,
-		"transaction_isolation":           "'READ-COMMITTED'",
-		"lock_wait_timeout":               "1",
-		"innodb_lock_wait_timeout":        "1",
-		"information_schema_stats_expiry": "0",
+		"time_zone":                "'+00:00'",
+		"sql_mode":                 sqlMode,
+		"lock_wait_timeout":        "1",
+		"innodb_lock_wait_timeout": "1",
+	}
+	if s.mariadb() {
+		c.Params["tx_isolation"] = "'READ-COMMITTED'"
+	} else {
+		c.Params["transaction_isolation"] = "'READ-COMMITTED'"
+		c.Params["information_schema_stats_expiry"] = "0"
 	}
 	connector, err := mysql.NewConnector(c)
 	if err != nil {
@@ -91,10 +97,20 @@ func openMySQL(l Login, sqlMode string) (*sql.DB, error) {
 // Close ends the connections.
 func (s *MySQL) Close() error { return errors.Join(s.db.Close(), s.probe.Close()) }
 
-// Identity is the server's UUID.
+func (s *MySQL) mariadb() bool { return s.cfg.Engine == change.MariaDB }
+
+// identity is the expression that tells the server from every other. MariaDB has no UUID: copies of a server differ in machine, port or directory.
+func (s *MySQL) identity() string {
+	if s.mariadb() {
+		return "CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)"
+	}
+	return "@@server_uuid"
+}
+
+// Identity is the server's UUID, or what stands for it.
 func (s *MySQL) Identity(ctx context.Context) (string, error) {
 	var id string
-	if err := s.db.QueryRowContext(ctx, "SELECT @@server_uuid").Scan(&id); err != nil {
+	if err := s.db.QueryRowContext(ctx, "SELECT "+s.identity()).Scan(&id); err != nil {
 		return "", fmt.Errorf("identity of the source: %w", err)
 	}
 	return id, nil

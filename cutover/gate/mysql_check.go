@@ -94,15 +94,18 @@ func (s *MySQL) checkKill(ctx context.Context) (out []cutover.Finding, err error
 			return nil, fmt.Errorf("read our grants: %w", err)
 		}
 		if g = strings.ToUpper(g); strings.Contains(g, " ON *.* ") {
-			may = may || strings.Contains(g, "CONNECTION_ADMIN") || strings.Contains(g, "SUPER") || strings.Contains(g, "ALL PRIVILEGES")
+			may = may || strings.Contains(g, s.killGrant()) || strings.Contains(g, "SUPER") || strings.Contains(g, "ALL PRIVILEGES")
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read our grants: %w", err)
 	}
 	if !may {
-		out = append(out, finding("warning", "privilege", "source", "GRANT CONNECTION_ADMIN ON *.* to the user of source.url",
+		out = append(out, finding("warning", "privilege", "source", "GRANT "+s.killGrant()+" ON *.* to the user of source.url",
 			"connections cannot be ended: after an abort one idle client in an open transaction can keep the source closed"))
+	}
+	if s.mariadb() {
+		return append(out, s.mariadbCheckHolders(ctx)...), nil
 	}
 	var n int
 	if err := s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM performance_schema.data_locks WHERE OBJECT_SCHEMA = 'crossfade' AND OBJECT_NAME = 'gate'").Scan(&n); err != nil {
@@ -127,6 +130,10 @@ func (s *MySQL) checkWriters(ctx context.Context) (out []cutover.Finding, err er
 	}
 	if strings.EqualFold(wsrep, "ON") {
 		out = append(out, finding("error", "cluster", "source", "use a server that is written on one node", "the source is a Galera cluster: a gate closed on one node does not stop the others"))
+	}
+	if s.mariadb() {
+		found, err := s.mariadbCheckReplica(ctx)
+		return append(out, found...), err
 	}
 	_, single, err := variable("group\\_replication\\_single\\_primary\\_mode")
 	if err != nil {
@@ -189,7 +196,7 @@ func (s *MySQL) checkProbe(ctx context.Context) (out []cutover.Finding, err erro
 			break
 		}
 		var column string
-		if err := s.db.QueryRowContext(ctx, `SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND GENERATION_EXPRESSION = ''
+		if err := s.db.QueryRowContext(ctx, `SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND COALESCE(GENERATION_EXPRESSION, '') = ''
 			ORDER BY ORDINAL_POSITION LIMIT 1`, t.Schema, t.Table).Scan(&column); err != nil {
 			return nil, fmt.Errorf("read columns of %s: %w", t, err)
 		}
@@ -224,7 +231,7 @@ func (s *MySQL) Fingerprint(ctx context.Context) (string, error) {
 	lines := map[cutover.Name]string{}
 	for schema := range s.schemas() {
 		rows, err := s.db.QueryContext(ctx, `SELECT TABLE_NAME, CONCAT_WS('|', ORDINAL_POSITION, HEX(COLUMN_NAME), HEX(COLUMN_TYPE), IS_NULLABLE, COALESCE(HEX(COLUMN_DEFAULT), '-'),
-			EXTRA, COALESCE(COLLATION_NAME, '-'), HEX(GENERATION_EXPRESSION)) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, ORDINAL_POSITION`, schema)
+			EXTRA, COALESCE(COLLATION_NAME, '-'), COALESCE(HEX(GENERATION_EXPRESSION), '-')) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, ORDINAL_POSITION`, schema)
 		if err != nil {
 			return "", fmt.Errorf("read columns of %s: %w", schema, err)
 		}

@@ -87,7 +87,11 @@ func (h *mysqlHold) Release() {
 // PreparedTransactions lists the XA transactions that are prepared. Their row locks, and after a restart not even those, say what they write
 // to: so any of them counts.
 func (s *MySQL) PreparedTransactions(ctx context.Context) (out []string, err error) {
-	rows, err := s.db.QueryContext(ctx, "XA RECOVER CONVERT XID")
+	listing := "XA RECOVER CONVERT XID"
+	if s.mariadb() {
+		listing = "XA RECOVER FORMAT='SQL'"
+	}
+	rows, err := s.db.QueryContext(ctx, listing)
 	if e := mysqlErr(err); e == errXADenied || e == errNoPrivilege {
 		return nil, fmt.Errorf("list prepared transactions: %w; GRANT XA_RECOVER_ADMIN ON *.* to the user of source.url", err)
 	}
@@ -108,6 +112,13 @@ func (s *MySQL) PreparedTransactions(ctx context.Context) (out []string, err err
 
 // Free ends the connections that keep the gate's row share-locked, or its table by LOCK TABLES. Under a closed gate they have written nothing.
 func (s *MySQL) Free(ctx context.Context) (int, error) {
+	if s.mariadb() {
+		ids, err := s.mariadbHolders(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("find who keeps the gate: %w; GRANT PROCESS ON *.* to the user of source.url", err)
+		}
+		return s.end(ctx, ids)
+	}
 	rows, err := s.db.QueryContext(ctx, `SELECT t.PROCESSLIST_ID FROM performance_schema.data_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.THREAD_ID
 		WHERE l.OBJECT_SCHEMA = 'crossfade' AND l.OBJECT_NAME = 'gate' AND l.LOCK_TYPE = 'RECORD' AND l.LOCK_STATUS = 'GRANTED' AND l.LOCK_MODE LIKE 'S%'
 		AND l.LOCK_DATA LIKE ? AND t.PROCESSLIST_ID IS NOT NULL
@@ -130,6 +141,11 @@ func (s *MySQL) Free(ctx context.Context) (int, error) {
 	if err := rows.Err(); err != nil {
 		return 0, fmt.Errorf("find who keeps the gate: %w", err)
 	}
+	return s.end(ctx, ids)
+}
+
+// end ends connections and returns how many.
+func (s *MySQL) end(ctx context.Context, ids []int64) (int, error) {
 	slices.Sort(ids)
 	n := 0
 	var failed error
@@ -143,7 +159,7 @@ func (s *MySQL) Free(ctx context.Context) (int, error) {
 			failed = errors.Join(failed, err)
 		case errNoThread:
 		default:
-			failed = errors.Join(failed, fmt.Errorf("end connection %d, which keeps the gate: %w; GRANT CONNECTION_ADMIN ON *.* to the user of source.url", id, err))
+			failed = errors.Join(failed, fmt.Errorf("end connection %d, which keeps the gate: %w; GRANT %s ON *.* to the user of source.url", id, err, s.killGrant()))
 		}
 	}
 	return n, failed

@@ -108,7 +108,7 @@ func (s *MySQL) Read(ctx context.Context) (v cutover.View, err error) {
 		return v, err
 	}
 	v.Attempt, v.Record = p.Attempt, p.Record
-	if err := tx.QueryRowContext(ctx, "SELECT @@server_uuid").Scan(&v.Identity); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT "+s.identity()).Scan(&v.Identity); err != nil {
 		return v, fmt.Errorf("identity of the source: %w", err)
 	}
 	return v, nil
@@ -117,7 +117,7 @@ func (s *MySQL) Read(ctx context.Context) (v cutover.View, err error) {
 // lock takes the row that all statements of this side's attempts lock first. It is not the one that the triggers lock.
 func (s *MySQL) lock(ctx context.Context, tx *sql.Tx, identity string) error {
 	var id string
-	err := tx.QueryRowContext(ctx, "SELECT @@server_uuid FROM crossfade.attempt WHERE migration = ? AND side = ? AND epoch = 0 FOR UPDATE", s.cfg.Migration, mysqlSide).Scan(&id)
+	err := tx.QueryRowContext(ctx, "SELECT "+s.identity()+" FROM crossfade.attempt WHERE migration = ? AND side = ? AND epoch = 0 FOR UPDATE", s.cfg.Migration, mysqlSide).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("the source has no row in crossfade.attempt for migration %s: `crossfade run` makes it", s.cfg.Migration)
 	}

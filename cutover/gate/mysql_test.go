@@ -12,7 +12,6 @@ import (
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/gate"
 	"github.com/crossfade-io/crossfade/cutover/protocol"
-	"github.com/crossfade-io/crossfade/internal/testdb"
 )
 
 func isBusy(err error) bool { return errors.Is(err, cutover.ErrBusy) }
@@ -20,7 +19,7 @@ func isBusy(err error) bool { return errors.Is(err, cutover.ErrBusy) }
 const one = "CREATE TABLE t (id bigint AUTO_INCREMENT PRIMARY KEY, n int NOT NULL)"
 
 func TestAClosedGateRefusesEveryKindOfWriteAndSaysSo(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one+"; INSERT INTO t (n) VALUES (1), (2)", "t")
+	s := newSource(t, server(t), one+"; INSERT INTO t (n) VALUES (1), (2)", "t")
 	do(t, s.gate, protocol.Arm, 1, true)
 	if _, err := s.gate.Install(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -83,10 +82,15 @@ func begin(t *testing.T, db *sql.DB, isolation sql.IsolationLevel) *sql.Tx {
 func waiting(t *testing.T, s *source, text string) {
 	t.Helper()
 	within(t, 10*time.Second, "wait for a lock: "+text, func() bool {
+		query := `SELECT COUNT(*) FROM performance_schema.threads t LEFT JOIN performance_schema.data_lock_waits w ON w.REQUESTING_THREAD_ID = t.THREAD_ID
+			WHERE t.PROCESSLIST_ID <> CONNECTION_ID() AND t.PROCESSLIST_INFO LIKE ? AND (w.REQUESTING_THREAD_ID IS NOT NULL OR t.PROCESSLIST_STATE LIKE 'Waiting for%')`
+		if mariadb != "" {
+			<-time.After(150 * time.Millisecond) // INNODB_TRX is made anew only when nobody has read it for 100 ms
+			query = `SELECT COUNT(*) FROM information_schema.PROCESSLIST p LEFT JOIN information_schema.INNODB_TRX x ON x.trx_mysql_thread_id = p.ID
+				WHERE p.ID <> CONNECTION_ID() AND p.INFO LIKE ? AND (x.trx_state = 'LOCK WAIT' OR p.STATE LIKE 'Waiting for%')`
+		}
 		var n int
-		if err := s.DB.QueryRow(`SELECT COUNT(*) FROM performance_schema.threads t LEFT JOIN performance_schema.data_lock_waits w ON w.REQUESTING_THREAD_ID = t.THREAD_ID
-			WHERE t.PROCESSLIST_ID <> CONNECTION_ID() AND t.PROCESSLIST_INFO LIKE ? AND (w.REQUESTING_THREAD_ID IS NOT NULL OR t.PROCESSLIST_STATE LIKE 'Waiting for%')`,
-			"%"+text+"%").Scan(&n); err != nil {
+		if err := s.DB.QueryRow(query, "%"+text+"%").Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n > 0
@@ -94,7 +98,7 @@ func waiting(t *testing.T, s *source, text string) {
 }
 
 func TestTheFenceWaitsForWhoHasWritten(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one, "t")
+	s := newSource(t, server(t), one, "t")
 	do(t, s.gate, protocol.Arm, 1, true)
 	if _, err := s.gate.Install(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -119,7 +123,7 @@ func TestTheFenceWaitsForWhoHasWritten(t *testing.T) {
 // The cycle that clients make which lock a row and then write it (S1): A has written and wants B's row, B wants to write, the fence stands
 // between. InnoDB ends the fence; nothing has changed by it, and it is sent again.
 func TestTheFenceIsSentAgainAfterADeadlock(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one+"; CREATE TABLE free (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0); INSERT INTO free VALUES (1, 0), (2, 0), (3, 0), (4, 0)", "t")
+	s := newSource(t, server(t), one+"; CREATE TABLE free (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0); INSERT INTO free VALUES (1, 0), (2, 0), (3, 0), (4, 0)", "t")
 	do(t, s.gate, protocol.Arm, 1, true)
 	if _, err := s.gate.Install(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -157,7 +161,7 @@ func TestTheFenceIsSentAgainAfterADeadlock(t *testing.T) {
 }
 
 func TestWhoIsRefusedAtOnceDoesNotKeepTheGate(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one, "t")
+	s := newSource(t, server(t), one, "t")
 	fenced(t, s)
 	for _, level := range []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead} {
 		tx := begin(t, s.app, level)
@@ -173,7 +177,7 @@ func TestWhoIsRefusedAtOnceDoesNotKeepTheGate(t *testing.T) {
 }
 
 func TestReopeningEndsWhoKeepsTheGate(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one, "t")
+	s := newSource(t, server(t), one, "t")
 	do(t, s.gate, protocol.Arm, 1, true)
 	if _, err := s.gate.Install(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -201,7 +205,7 @@ func TestReopeningEndsWhoKeepsTheGate(t *testing.T) {
 }
 
 func TestLockTablesDoesNotKeepTheSourceClosed(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one, "t")
+	s := newSource(t, server(t), one, "t")
 	fenced(t, s)
 	do(t, s.gate, protocol.Quit, 1, true)
 	conn, err := s.app.Conn(t.Context())
@@ -231,8 +235,8 @@ func TestLockTablesDoesNotKeepTheSourceClosed(t *testing.T) {
 }
 
 func TestAPreparedTransactionIsSeenEvenAfterARestartThatFreedItsLocks(t *testing.T) {
-	server := testdb.NewMySQL(t)
-	s := newSource(t, server, one, "t")
+	on := ownServer(t)
+	s := newSource(t, on, one, "t")
 	do(t, s.gate, protocol.Arm, 1, true)
 	if _, err := s.gate.Install(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -248,10 +252,10 @@ func TestAPreparedTransactionIsSeenEvenAfterARestartThatFreedItsLocks(t *testing
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Kill(); err != nil {
+	if err := on.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Start(t.Context()); err != nil {
+	if err := on.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	within(t, 20*time.Second, "connect again", func() bool { _, err := s.gate.Read(t.Context()); return err == nil })
@@ -267,7 +271,7 @@ func TestAPreparedTransactionIsSeenEvenAfterARestartThatFreedItsLocks(t *testing
 }
 
 func TestDDLWaitsWhileTablesAreHeld(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one+"; INSERT INTO t (n) VALUES (1)", "t")
+	s := newSource(t, server(t), one+"; INSERT INTO t (n) VALUES (1)", "t")
 	fenced(t, s)
 	h, err := s.gate.Hold(t.Context())
 	if err != nil {
@@ -294,7 +298,7 @@ func TestDDLWaitsWhileTablesAreHeld(t *testing.T) {
 }
 
 func TestALostHoldIsNoticed(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one, "t")
+	s := newSource(t, server(t), one, "t")
 	h, err := s.gate.Hold(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -304,8 +308,12 @@ func TestALostHoldIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var id int64
-	if err := s.DB.QueryRow(`SELECT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID
-		WHERE m.OBJECT_SCHEMA = ? AND m.OBJECT_NAME = 't' AND m.LOCK_STATUS = 'GRANTED'`, s.Name).Scan(&id); err != nil {
+	query := `SELECT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID
+		WHERE m.OBJECT_SCHEMA = ? AND m.OBJECT_NAME = 't' AND m.LOCK_STATUS = 'GRANTED'`
+	if mariadb != "" {
+		query = "SELECT MAX(ID) FROM information_schema.PROCESSLIST WHERE DB IS NULL AND COMMAND = 'Sleep' AND ? <> ''" // the gate's connections select no database, and this one is its last
+	}
+	if err := s.DB.QueryRow(query, s.Name).Scan(&id); err != nil {
 		t.Fatal(err)
 	}
 	mustExec(t, s.DB, fmt.Sprintf("KILL %d", id))
@@ -315,7 +323,7 @@ func TestALostHoldIsNoticed(t *testing.T) {
 }
 
 func TestTablesThatCascadeIntoAMigratedOneAreGatedForWhatCascades(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), `CREATE TABLE top (id int PRIMARY KEY);
+	s := newSource(t, server(t), `CREATE TABLE top (id int PRIMARY KEY);
 		CREATE TABLE middle (id int PRIMARY KEY, top int, FOREIGN KEY (top) REFERENCES top(id) ON DELETE CASCADE);
 		CREATE TABLE other (id int PRIMARY KEY);
 		CREATE TABLE t (id int PRIMARY KEY, mid int, other int, FOREIGN KEY (mid) REFERENCES middle(id) ON DELETE CASCADE, FOREIGN KEY (other) REFERENCES other(id));
@@ -342,7 +350,7 @@ func TestTablesThatCascadeIntoAMigratedOneAreGatedForWhatCascades(t *testing.T) 
 }
 
 func TestTheGateStandsBesideTheApplicationsTriggers(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one+`;
+	s := newSource(t, server(t), one+`;
 		CREATE TRIGGER app_bi BEFORE INSERT ON t FOR EACH ROW SET @app_ran = NEW.n;
 		CREATE TRIGGER app_bi2 BEFORE INSERT ON t FOR EACH ROW FOLLOWS app_bi SET NEW.n = NEW.n + 1`, "t")
 	fenced(t, s)
@@ -371,7 +379,7 @@ func TestTheGateStandsBesideTheApplicationsTriggers(t *testing.T) {
 }
 
 func TestRemovingOldTriggersLateLeavesThoseOfTheNextAttempt(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one, "t")
+	s := newSource(t, server(t), one, "t")
 	do(t, s.gate, protocol.Arm, 1, true)
 	if _, err := s.gate.Install(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -395,7 +403,7 @@ func TestRemovingOldTriggersLateLeavesThoseOfTheNextAttempt(t *testing.T) {
 }
 
 func TestInstallingWaitsForOpenTransactionsInSmallPieces(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one, "t")
+	s := newSource(t, server(t), one, "t")
 	do(t, s.gate, protocol.Arm, 1, true)
 	reader := begin(t, s.app, sql.LevelDefault)
 	mustExec(t, reader, "SELECT * FROM t")
@@ -423,8 +431,8 @@ func TestInstallingWaitsForOpenTransactionsInSmallPieces(t *testing.T) {
 }
 
 func TestTheProbeWritesAsTheApplication(t *testing.T) {
-	server := testdb.MySQL(t)
-	s := newSource(t, server, one+"; CREATE TABLE u (id int PRIMARY KEY, v varchar(9) NOT NULL, g int GENERATED ALWAYS AS (id + 1) STORED)", "t", "u")
+	on := server(t)
+	s := newSource(t, on, one+"; CREATE TABLE u (id int PRIMARY KEY, v varchar(9) NOT NULL, g int GENERATED ALWAYS AS (id + 1) STORED)", "t", "u")
 	p, err := s.gate.Probe(t.Context())
 	if err != nil || len(p.Accepted) != 2 || p.As == "" {
 		t.Fatalf("open gate: %+v, %v", p, err)
@@ -437,7 +445,7 @@ func TestTheProbeWritesAsTheApplication(t *testing.T) {
 	if p, err = s.gate.Probe(t.Context()); err != nil || p.Refused != 2 || len(p.Accepted) != 0 {
 		t.Fatalf("closed gate: %+v, %v", p, err)
 	}
-	cfg := gate.MySQLConfig{Migration: migration(s.Name), Login: login(t, server.URL("")), Tables: []cutover.Name{{Schema: s.Name, Table: "t"}}}
+	cfg := gate.MySQLConfig{Engine: engine(), Migration: migration(s.Name), Login: login(t, on.URL("")), Tables: []cutover.Name{{Schema: s.Name, Table: "t"}}}
 	own := openGate(t, cfg)
 	if p, err = own.Probe(t.Context()); err != nil || p.Refused != 1 || p.Note != "not probed as application" {
 		t.Fatalf("closed gate, as ourselves: %+v, %v", p, err)
@@ -467,7 +475,7 @@ func has(all []cutover.Finding, severity, code string) bool {
 }
 
 func TestAnotherServerExecutesNothing(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one, "t")
+	s := newSource(t, server(t), one, "t")
 	rule, _ := protocol.RuleOf(protocol.Arm)
 	ok, err := s.gate.Do(t.Context(), cutover.Call{Rule: rule, Epoch: 1, Identity: "11111111-2222-3333-4444-555555555555"})
 	if ok || err == nil || !strings.Contains(err.Error(), "another server") {
@@ -483,8 +491,8 @@ func TestAnotherServerExecutesNothing(t *testing.T) {
 }
 
 func TestASealedSourceStaysClosedWithoutAnythingOfOurs(t *testing.T) {
-	server := testdb.NewMySQL(t)
-	s := newSource(t, server, one, "t")
+	on := ownServer(t)
+	s := newSource(t, on, one, "t")
 	fenced(t, s)
 	do(t, s.gate, protocol.Begin, 1, true)
 	do(t, s.gate, protocol.Decide, 1, true)
@@ -512,7 +520,7 @@ func TestASealedSourceStaysClosedWithoutAnythingOfOurs(t *testing.T) {
 }
 
 func TestTheLastNumberIssuedIsReadNotTheLargestKept(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one+"; INSERT INTO t (n) VALUES (1), (2), (3); DELETE FROM t WHERE id = 3", "t")
+	s := newSource(t, server(t), one+"; INSERT INTO t (n) VALUES (1), (2), (3); DELETE FROM t WHERE id = 3", "t")
 	got, err := s.gate.LastIssued(t.Context())
 	if err != nil || got[cutover.Name{Schema: s.Name, Table: "t"}] != 3 {
 		t.Fatalf("last issued %v, %v; want 3", got, err)
@@ -520,7 +528,7 @@ func TestTheLastNumberIssuedIsReadNotTheLargestKept(t *testing.T) {
 }
 
 func TestADeadlineThatPassedForbidsTheDecision(t *testing.T) {
-	s := newSource(t, testdb.MySQL(t), one, "t")
+	s := newSource(t, server(t), one, "t")
 	do(t, s.gate, protocol.Arm, 1, true)
 	fence, _ := protocol.RuleOf(protocol.Fence)
 	if ok, err := s.gate.Do(t.Context(), cutover.Call{Rule: fence, Epoch: 1, Timeout: time.Millisecond}); !ok || err != nil {
