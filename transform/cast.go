@@ -78,6 +78,14 @@ func cast(s sourceType, t pgType, p *policy, atUTC bool) (conversion, error) {
 		case pgJSON:
 			c, ok = conversion{}, true
 		}
+	case uuids:
+		if t.base == pgUUID {
+			c, ok = conversion{key: true}, true
+		}
+	case inets:
+		if t.base == pgInet {
+			c, ok = conversion{to: addressForm(2), back: addressForm(1), key: true}, true
+		}
 	case bools:
 		switch {
 		case t.base == pgBoolean:

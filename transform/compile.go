@@ -311,10 +311,26 @@ func (c *tableCompiler) ruled(i int, rules []ColumnRule) {
 	}
 }
 
+// stale refuses generated columns of MariaDB: the new image of an update does not have their new values.
+func (c *tableCompiler) stale(columns ...int) {
+	for _, i := range columns {
+		if s := &c.t.Source.Columns[i]; c.t.Source.Engine == change.MariaDB && s.Generated != "" {
+			c.mistakes.add("generated", c.object(s.Name), "it is generated, and MariaDB's log does not carry its new value when a row is updated",
+				"drop it in transform.tables, and generate it in the target or calculate it by value from the columns that it is made of")
+		}
+	}
+}
+
 // unsent warns about columns that the application must fill itself after the move.
 func (c *tableCompiler) unsent() {
 	for i := range c.t.Columns {
 		col := &c.t.Columns[i]
+		switch {
+		case col.program != nil:
+			c.stale(col.program.Columns...)
+		case col.Source >= 0:
+			c.stale(col.Source)
+		}
 		if col.Source < 0 || col.program != nil || c.t.Source.Columns[col.Source].Generated == "" {
 			continue
 		}
@@ -334,6 +350,7 @@ func (c *tableCompiler) filter() {
 		return
 	}
 	c.t.where, c.t.Filtered = p, true
+	c.stale(p.Columns...)
 	for _, n := range p.Notes {
 		c.remark("where", c.t.Source.String(), n, "check that the condition says what is meant")
 	}

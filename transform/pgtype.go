@@ -32,6 +32,7 @@ const (
 	pgJSONB
 	pgJSON
 	pgUUID
+	pgInet
 )
 
 // pgType is a PostgreSQL type. mods says how many of a and b count: length, fraction, or precision and scale.
@@ -44,7 +45,7 @@ type pgType struct {
 var pgNames = map[base]string{
 	pgSmallint: "smallint", pgInteger: "integer", pgBigint: "bigint", pgNumeric: "numeric", pgReal: "real", pgDouble: "double precision",
 	pgBoolean: "boolean", pgVarchar: "character varying", pgChar: "character", pgText: "text", pgBytea: "bytea", pgDate: "date",
-	pgTimestamp: "timestamp", pgTimestamptz: "timestamp", pgInterval: "interval", pgBit: "bit", pgJSONB: "jsonb", pgJSON: "json", pgUUID: "uuid",
+	pgTimestamp: "timestamp", pgTimestamptz: "timestamp", pgInterval: "interval", pgBit: "bit", pgJSONB: "jsonb", pgJSON: "json", pgUUID: "uuid", pgInet: "inet",
 }
 
 // String writes the type as format_type does.
@@ -81,7 +82,7 @@ func (t pgType) kind() change.Kind {
 		return change.Float64
 	case pgBoolean:
 		return change.Bool
-	case pgVarchar, pgChar, pgText, pgUUID:
+	case pgVarchar, pgChar, pgText, pgUUID, pgInet:
 		return change.Text
 	case pgBytea:
 		return change.Bytes
@@ -107,7 +108,7 @@ var pgAliases = map[string]base{
 	"numeric": pgNumeric, "decimal": pgNumeric, "real": pgReal, "float4": pgReal, "double precision": pgDouble, "float8": pgDouble,
 	"boolean": pgBoolean, "bool": pgBoolean, "character varying": pgVarchar, "varchar": pgVarchar, "character": pgChar, "char": pgChar, "text": pgText,
 	"bytea": pgBytea, "date": pgDate, "timestamp": pgTimestamp, "timestamp without time zone": pgTimestamp, "timestamptz": pgTimestamptz,
-	"timestamp with time zone": pgTimestamptz, "interval": pgInterval, "bit": pgBit, "jsonb": pgJSONB, "json": pgJSON, "uuid": pgUUID,
+	"timestamp with time zone": pgTimestamptz, "interval": pgInterval, "bit": pgBit, "jsonb": pgJSONB, "json": pgJSON, "uuid": pgUUID, "inet": pgInet,
 }
 
 // mostMods is how many modifiers a type takes.
@@ -131,7 +132,7 @@ func parsePG(s string) (t pgType, atUTC bool, err error) {
 	}
 	ok := false
 	if t.base, ok = pgAliases[name]; !ok {
-		return t, false, fmt.Errorf("%q is not a type that values can become (smallint integer bigint numeric real \"double precision\" boolean varchar char text bytea date timestamp timestamptz interval bit jsonb json uuid)", s)
+		return t, false, fmt.Errorf("%q is not a type that values can become (smallint integer bigint numeric real \"double precision\" boolean varchar char text bytea date timestamp timestamptz interval bit jsonb json uuid inet)", s)
 	}
 	if mods != "" {
 		parts := strings.Split(mods, ",")

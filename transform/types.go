@@ -28,10 +28,12 @@ const (
 	bitStrings
 	jsons
 	bools
+	uuids
+	inets // addresses of MariaDB, of either length
 )
 
 var classNames = map[class]string{ints: "an integer", decimals: "a decimal", floats32: "a float", floats64: "a double", floats: "a float", texts: "text",
-	binaries: "binary", dates: "a date", datetimes: "a datetime", timestamps: "a timestamp", times: "a time", bitStrings: "bits", jsons: "JSON", bools: "a boolean"}
+	binaries: "binary", dates: "a date", datetimes: "a datetime", timestamps: "a timestamp", times: "a time", bitStrings: "bits", jsons: "JSON", bools: "a boolean", uuids: "a uuid", inets: "an address"}
 
 // sourceType is what is known of the values that a column is made from.
 type sourceType struct {
@@ -97,6 +99,10 @@ func sourceTypeOf(t *catalog.Type) (sourceType, bool) {
 		return sourceType{class: times, fraction: t.Fraction}, true
 	case "json":
 		return sourceType{class: jsons}, true
+	case "uuid":
+		return sourceType{class: uuids}, true
+	case "inet4", "inet6":
+		return sourceType{class: inets}, true
 	default:
 		return sourceType{}, false
 	}
@@ -108,7 +114,7 @@ var mysqlTypes = map[string]bool{}
 func init() {
 	for _, n := range []string{"tinyint", "smallint", "mediumint", "int", "bigint", "year", "decimal", "float", "double", "char", "varchar", "tinytext", "text", "mediumtext",
 		"longtext", "set", "enum", "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "geometry", "point", "linestring", "polygon", "multipoint",
-		"multilinestring", "multipolygon", "geomcollection", "geometrycollection", "bit", "date", "datetime", "timestamp", "time", "json"} {
+		"multilinestring", "multipolygon", "geomcollection", "geometrycollection", "bit", "date", "datetime", "timestamp", "time", "json", "uuid", "inet4", "inet6"} {
 		mysqlTypes[n] = true
 	}
 }
@@ -188,6 +194,10 @@ func (s sourceType) defaultType() pgType {
 		return pgType{base: pgJSONB}
 	case bools:
 		return pgType{base: pgBoolean}
+	case uuids:
+		return pgType{base: pgUUID}
+	case inets:
+		return pgType{base: pgInet}
 	default:
 		return pgType{}
 	}

@@ -17,6 +17,7 @@ type field struct {
 type tableMap struct {
 	id            uint64
 	schema, table string
+	mariadb       bool // written by MariaDB
 	fields        []field
 	nullable      []byte // a bit for each column
 
@@ -34,9 +35,9 @@ func (t *tableMap) String() string { return t.schema + "." + t.table }
 
 // parseTableMap reads a TABLE_MAP_EVENT. The result shares no memory with body. Metadata of an unknown type of field is left out, as the server
 // documents; a column of unknown type is an error because nothing after it could be found.
-func parseTableMap(body []byte) (*tableMap, error) {
+func parseTableMap(body []byte, mariadb bool) (*tableMap, error) {
 	c := cursor{b: slices.Clone(body)}
-	t := &tableMap{id: c.uint(6)}
+	t := &tableMap{mariadb: mariadb, id: c.uint(6)}
 	c.take(2) // flags
 	t.schema, t.table = string(c.named()), string(c.named())
 	n := c.packed()
@@ -207,7 +208,7 @@ func (t *tableMap) parseMetadata(c *cursor) error {
 		return fmt.Errorf("metadata of table %s: %w", t, err)
 	}
 	var err error
-	if t.charsets, err = t.expand(t.charsets, t.collations.character, field.isCharacter); err == nil {
+	if t.charsets, err = t.expand(t.charsets, t.collations.character, t.isCharacter); err == nil {
 		t.enumSets, err = t.expand(t.enumSets, t.collations.enumSet, field.isEnumOrSet)
 	}
 	if err == nil {
@@ -271,7 +272,7 @@ func (t *tableMap) checkMetadata() error {
 	}{
 		{"names", len(t.names), len(t.fields)},
 		{"signs", 8 * len(t.unsigned), (t.count(field.isNumeric) + 7) / 8 * 8},
-		{"character sets", len(t.charsets), t.count(field.isCharacter)},
+		{"character sets", len(t.charsets), t.count(t.isCharacter)},
 		{"character sets of enums and sets", len(t.enumSets), t.count(field.isEnumOrSet)},
 		{"enum labels", len(t.enums), t.count(func(f field) bool { return f.typ == typeEnum })},
 		{"set labels", len(t.sets), t.count(func(f field) bool { return f.typ == typeSet })},
@@ -301,10 +302,13 @@ func (f field) isNumeric() bool {
 	}
 }
 
-func (f field) isCharacter() bool {
+// isCharacter reports whether the metadata give the field a character set.
+func (t *tableMap) isCharacter(f field) bool {
 	switch f.typ {
 	case typeString, typeVarString, typeVarchar, typeBlob:
 		return true
+	case typeGeometry:
+		return t.mariadb
 	default:
 		return false
 	}

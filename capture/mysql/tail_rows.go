@@ -30,7 +30,7 @@ func (t *tail) describe(e *event) error {
 			}
 		}
 	}
-	m, err := parseTableMap(e.body)
+	m, err := parseTableMap(e.body, t.cfg.mariadb)
 	if err != nil {
 		return t.damaged(err)
 	}

@@ -62,7 +62,7 @@ func (l *loggedTable) match(t *catalog.Table, collations map[uint64]string) erro
 			}
 			numeric++
 		}
-		if f.isCharacter() {
+		if l.isCharacter(f) {
 			if l.charsets != nil {
 				if err := sameCharset(collations, l.charsets[character], &c.Type); err != nil {
 					return fail("%v", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/crossfade-io/crossfade/capture/mysql"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover/verify"
+	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/internal/stream"
 )
 
@@ -33,7 +34,7 @@ func openSource(ctx context.Context, cfg *configs.Config, log *slog.Logger) (*my
 		return nil, &usageError{err}
 	}
 	return mysql.Open(ctx, mysql.Config{
-		Host: u.Address(), User: u.User(), Password: u.Password().Reveal(), Database: u.Database(), TLS: tls,
+		Engine: change.Engine(u.Engine()), Host: u.Address(), User: u.User(), Password: u.Password().Reveal(), Database: u.Database(), TLS: tls,
 		ServerID: serverID(cfg.Name), Migration: databaseName(cfg.Name), Heartbeat: time.Second, ReadTimeout: 35 * time.Second,
 		Selected: globs.Match, Readers: cfg.Snapshot.Parallel + 2,
 	}, log)

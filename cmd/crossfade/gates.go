@@ -8,6 +8,7 @@ import (
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/gate"
+	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/internal/control"
 )
 
@@ -43,7 +44,7 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 	if err != nil {
 		return nil, err
 	}
-	sc := gate.MySQLConfig{Migration: databaseName(cfg.Name), Login: *login, Tables: names}
+	sc := gate.MySQLConfig{Engine: change.Engine(cfg.Source.URL.Engine()), Migration: databaseName(cfg.Name), Login: *login, Tables: names}
 	if !cfg.Source.ProbeURL.IsZero() {
 		if sc.Probe, err = mysqlLogin(cfg.Source.ProbeURL); err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -14,7 +15,7 @@ import (
 )
 
 // built are the pairs that this version moves.
-func built(source, target string) bool { return source == "mysql" && target == "postgres" }
+func built(source, target string) bool { return source != "postgres" && target == "postgres" }
 
 // end is a database of a test, of any engine.
 type end struct {
@@ -29,6 +30,7 @@ type end struct {
 var engines = map[string]func(t *testing.T) *end{
 	"postgres": func(t *testing.T) *end { return endOnPostgres(t, testdb.Postgres(t, 18)) },
 	"mysql":    func(t *testing.T) *end { return endOnMySQL(t, testdb.MySQL(t)) },
+	"mariadb":  func(t *testing.T) *end { return endOnMySQL(t, testdb.MariaDB(t, "11.8")) },
 }
 
 func endOnPostgres(t *testing.T, s *testdb.PostgresServer) *end {
@@ -43,7 +45,8 @@ func endOnMySQL(t *testing.T, s *testdb.MySQLServer) *end {
 	t.Helper()
 	db := s.Database(t)
 	db.Exec(t, "SET GLOBAL innodb_flush_log_at_trx_commit = 1, GLOBAL sync_binlog = 1") // the check wants a server that forgets nothing
-	return &end{engine: "mysql", url: db.URL(), tables: db.Name + ".*", schema: db.Name, player: func() *scenarios.Player { return scenarios.OnMySQL(db.DB) }}
+	engine, _, _ := strings.Cut(db.URL(), ":")
+	return &end{engine: engine, url: db.URL(), tables: db.Name + ".*", schema: db.Name, player: func() *scenarios.Player { return scenarios.OnMySQL(db.DB) }}
 }
 
 // newPair makes the configuration of a migration between two ends; more is appended to it.
@@ -72,11 +75,15 @@ func ownServer(t *testing.T, engine string, options []string) *end {
 	switch engine {
 	case "postgres":
 		return endOnPostgres(t, testdb.NewPostgres(t, 18, options...))
-	case "mysql":
-		for i := range options {
-			options[i] = "--" + options[i]
+	case "mysql", "mariadb":
+		var dashed []string
+		for _, o := range options {
+			dashed = append(dashed, "--"+o)
 		}
-		return endOnMySQL(t, testdb.NewMySQL(t, options...))
+		if engine == "mariadb" {
+			return endOnMySQL(t, testdb.NewMariaDB(t, "11.8", dashed...))
+		}
+		return endOnMySQL(t, testdb.NewMySQL(t, dashed...))
 	}
 	t.Fatalf("no server of engine %s", engine)
 	return nil

@@ -49,7 +49,7 @@ func classOf(typ string) (class, error) {
 		return double, nil
 	case "boolean":
 		return boolean, nil
-	case "text", "character varying", "varchar":
+	case "text", "character varying", "varchar", "inet": // one address has one text
 		return text, nil
 	case "character":
 		return padded, nil
