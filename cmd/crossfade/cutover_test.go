@@ -124,49 +124,57 @@ var _ = stdlib.GetDefaultDriver // registers pgx for database/sql
 func TestTenCutoversUnderLoadLoseNothing(t *testing.T) {
 	my, pg := testdb.NewMySQL(t), testdb.NewPostgres(t, 15)
 	for i := range 10 {
-		t.Run(fmt.Sprint(i+1), func(t *testing.T) {
-			r := newRig(t, my, pg, "")
-			r.seed(3000)
-			probe := r.my.User(t, "", "app pw/1", "SELECT, INSERT, UPDATE, DELETE")
-			app := r.pg.Role(t, "", "app pw/2")
-			r.configure(r.my.URL(), r.pg.URL(), "cutover:\n  switch:\n"+r.switchStep())
-			w := r.workloadAs(probe, 4, 2*time.Millisecond)
-			r.start()
-			r.waitReady()
-			r.pg.Exec(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC")
-			if _, err := r.goOn(app); err == nil || !strings.Contains(err.Error(), "crossfade") {
-				t.Fatalf("the target took an application's write before the decision (%v)", err)
-			}
-			before := w.count()
-			exit, out, errs := r.crossfade("cutover", "--json")
-			if exit != 0 {
-				t.Fatalf("cutover: exit %d\n%s%s", exit, out, errs)
-			}
-			acked := w.stop()
-			rep := r.report()
-			t.Logf("write pause %d ms (predicted %d), %d writes acknowledged, %d during the cutover", rep.WritePauseMS, rep.PredictedPauseMS, len(acked), len(acked)-before)
-			if rep.Verdict != "completed" || r.active() != "target" {
-				t.Errorf("verdict %s, traffic at %s", rep.Verdict, r.active())
-			}
-			if err := r.writeSource(probe); err == nil {
-				t.Error("the source took a write after the decision")
-			}
-			r.allEqual()
-			r.noneLost(acked)
-			r.reportCounts()
-			after, err := r.goOn(app)
-			if err != nil {
-				t.Fatalf("the target refuses the application after the decision: %v", err)
-			}
-			m := map[int64]bool{}
-			for _, id := range after {
-				m[id] = true
-			}
-			r.noneLost(m)
-			s := r.status()
-			if s.State != "completed" || phaseOf(s) != "soak" {
-				t.Errorf("state %s, phase %s", s.State, phaseOf(s))
-			}
-		})
+		t.Run(fmt.Sprint(i+1), func(t *testing.T) { cutOver(t, my, pg) })
+	}
+}
+
+func TestACutoverFromMariaDBUnderLoadLosesNothing(t *testing.T) {
+	for _, version := range []string{"10.11", "11.8"} {
+		t.Run(version, func(t *testing.T) { cutOver(t, testdb.NewMariaDB(t, version), testdb.Postgres(t, 18)) })
+	}
+}
+
+func cutOver(t *testing.T, my *testdb.MySQLServer, pg *testdb.PostgresServer) {
+	r := newRig(t, my, pg, "")
+	r.seed(3000)
+	probe := r.my.User(t, "", "app pw/1", "SELECT, INSERT, UPDATE, DELETE")
+	app := r.pg.Role(t, "", "app pw/2")
+	r.configure(r.my.URL(), r.pg.URL(), "cutover:\n  switch:\n"+r.switchStep())
+	w := r.workloadAs(probe, 4, 2*time.Millisecond)
+	r.start()
+	r.waitReady()
+	r.pg.Exec(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC")
+	if _, err := r.goOn(app); err == nil || !strings.Contains(err.Error(), "crossfade") {
+		t.Fatalf("the target took an application's write before the decision (%v)", err)
+	}
+	before := w.count()
+	exit, out, errs := r.crossfade("cutover", "--json")
+	if exit != 0 {
+		t.Fatalf("cutover: exit %d\n%s%s", exit, out, errs)
+	}
+	acked := w.stop()
+	rep := r.report()
+	t.Logf("write pause %d ms (predicted %d), %d writes acknowledged, %d during the cutover", rep.WritePauseMS, rep.PredictedPauseMS, len(acked), len(acked)-before)
+	if rep.Verdict != "completed" || r.active() != "target" {
+		t.Errorf("verdict %s, traffic at %s", rep.Verdict, r.active())
+	}
+	if err := r.writeSource(probe); err == nil {
+		t.Error("the source took a write after the decision")
+	}
+	r.allEqual()
+	r.noneLost(acked)
+	r.reportCounts()
+	after, err := r.goOn(app)
+	if err != nil {
+		t.Fatalf("the target refuses the application after the decision: %v", err)
+	}
+	m := map[int64]bool{}
+	for _, id := range after {
+		m[id] = true
+	}
+	r.noneLost(m)
+	s := r.status()
+	if s.State != "completed" || phaseOf(s) != "soak" {
+		t.Errorf("state %s, phase %s", s.State, phaseOf(s))
 	}
 }

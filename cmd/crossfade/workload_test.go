@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,7 +39,6 @@ func (r *rig) seed(rows int) {
 	} {
 		r.my.Exec(r.t, ddl)
 	}
-	r.my.Exec(r.t, "SET SESSION cte_max_recursion_depth = 100000000")
 	conn, err := r.my.DB.Conn(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
@@ -50,7 +50,11 @@ func (r *rig) seed(rows int) {
 			r.t.Fatalf("%s: %v", q, err)
 		}
 	}
-	exec("SET SESSION cte_max_recursion_depth = 100000000")
+	if strings.HasPrefix(r.my.URL(), "mariadb:") {
+		exec("SET SESSION max_recursive_iterations = 100000000")
+	} else {
+		exec("SET SESSION cte_max_recursion_depth = 100000000")
+	}
 	seq := func(n int) string {
 		return fmt.Sprintf("WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < %d)", n)
 	}
