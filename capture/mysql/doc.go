@@ -1,11 +1,11 @@
-// Package mysql reads a MySQL server: its rows in ranges of the key, and its changes from the binlog.
+// Package mysql reads a MySQL or MariaDB server: its rows in ranges of the key, and its changes from the binlog.
 //
 // # Invariants
 //
 //   - A value read by SELECT and the same value read from the binlog are the same bytes. What the server or the account presets (a mode, a limit, a character
 //     set, a time zone) does not change what is read: every session sets all of it.
 //   - A read is opened after the proof that its snapshot sees everything up to a position: WAIT_FOR_EXECUTED_GTID_SET, or without GTID a commit of
-//     our own while binlog_order_commits is ON. A proof that does not come in ten seconds is [capture.ErrNotVisible].
+//     our own while binlog_order_commits is ON; on MariaDB the place of the log that the server names for the snapshot. A proof that does not come in ten seconds is [capture.ErrNotVisible].
 //   - A read compares the columns that the server sends with the catalog; a table changed since is a [capture.Stop], not a guess.
 //   - Positions are texts that only this package reads. A place inside a transaction counts rows as logged.
 //   - No session waits for a lock longer than a second, and a read whose context ends is killed on the server.
@@ -23,5 +23,12 @@
 //
 // # Not here
 //
-// When a chunk is read and what is published is decided by package capture. MariaDB is refused.
+// When a chunk is read and what is published is decided by package capture. What a cascade does is read where the log has it; elsewhere (MariaDB,
+// MySQL before 9.6) such foreign keys are refused by the check.
+//
+// # MariaDB
+//
+// Positions are a file and an offset, never GTIDs: a set of domains says nothing of the order between them, a snapshot names its file and offset, and every
+// transaction has one. What it costs is that a promoted replica is another log. From 11.4 on events inside a transaction do not say where they end, so
+// offsets are counted.
 package mysql

@@ -177,9 +177,11 @@ func TestEveryTypeIsDecodedExactly(t *testing.T) {
 		cases[i].values = slices.DeleteFunc(slices.Clone(cases[i].values), func(v [2]string) bool { return v[0] == "-0e0" }) // which it reads as 0
 	}
 	for _, version := range mariadbVersionsTested {
-		t.Run("MariaDB "+version, func(t *testing.T) {
-			decodesExactly(t, testdb.MariaDB(t, version).Database(t), append(cases, mariadbTypeCases...))
-		})
+		all := slices.Concat(cases, mariadbTypeCases)
+		if version == "11.8" { // before 11.5 they end in 2038
+			all = append(all, typeCase{"timestamp(6) null", [][2]string{{"'2106-02-07 06:28:15.999999'", "timestamp 2106-02-07 06:28:15.999999"}}})
+		}
+		t.Run("MariaDB "+version, func(t *testing.T) { decodesExactly(t, testdb.MariaDB(t, version).Database(t), all) })
 	}
 }
 

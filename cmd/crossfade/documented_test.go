@@ -30,9 +30,14 @@ func statements(t *testing.T, document string) (blocks []string) {
 
 // The commands are those of the README's five-minute start.
 func TestTheDocumentedAccountsCarryAMigrationFromTheCheckToTheEnd(t *testing.T) {
-	r := smallRig(t, testdb.NewMySQL(t), "")
+	t.Run("MySQL", func(t *testing.T) { asDocumented(t, testdb.NewMySQL(t), "mysql-source.md") })
+	t.Run("MariaDB", func(t *testing.T) { asDocumented(t, testdb.NewMariaDB(t, "11.8"), "mariadb-source.md") })
+}
+
+func asDocumented(t *testing.T, source *testdb.MySQLServer, document string) {
+	r := smallRig(t, source, "")
 	r.my.Exec(t, "SET GLOBAL innodb_flush_log_at_trx_commit = 2, GLOBAL sync_binlog = 0") // the document says what is needed
-	for _, b := range statements(t, "mysql-source.md") {
+	for _, b := range statements(t, document) {
 		r.my.Exec(t, strings.ReplaceAll(b, " shop.", " `"+r.my.Name+"`."))
 	}
 	r.my.Exec(t, fmt.Sprintf("CREATE USER app IDENTIFIED BY 'pw'; GRANT SELECT, INSERT, UPDATE, DELETE ON `%s`.* TO app", r.my.Name))

@@ -3,7 +3,7 @@
 // The truth of a side is its row in crossfade.gate. Triggers on the migrated tables read it and refuse the application's writes unless it says
 // open; our own sessions are exempt.
 //
-//   - MySQL, the side being left: row triggers, put up only for an attempt. They read the gate first without a lock and refuse, and only then
+//   - MySQL and MariaDB, the side being left: row triggers, put up only for an attempt. They read the gate first without a lock and refuse, and only then
 //     share-lock its row: so closing the gate waits for every transaction that has written, and whoever comes later is refused. Their names
 //     carry the attempt's epoch, so that removing those of one attempt, however late, does not touch those of the next.
 //   - PostgreSQL, the side entered: a statement trigger from the first day. It only reads the row: for a side that was never open nobody holds an
