@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/crossfade-io/crossfade/internal/control"
+	"github.com/crossfade-io/crossfade/internal/testdb"
 	"github.com/crossfade-io/crossfade/internal/testdb/scenarios"
 )
 
@@ -124,7 +125,54 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// TestOtherServerVersionsTakeTheTypesAndACutover is a smoke of the versions that the other tests do not use.
+func TestOtherServerVersionsTakeTheTypesAndACutover(t *testing.T) {
+	var types []*scenarios.Scenario
+	for _, s := range loadScenarios(t) {
+		if s.Types && !s.Alone() {
+			types = append(types, s)
+		}
+	}
+	for _, v := range []struct {
+		source *end
+		major  int
+	}{
+		{endOnMySQL(t, testdb.MySQL(t)), 14},
+		{endOnMySQL(t, testdb.MariaDB(t, "10.11")), 15},
+		{endOnMySQL(t, testdb.MySQL(t)), 16},
+		{endOnMySQL(t, testdb.MySQL(t)), 17},
+	} {
+		t.Run(fmt.Sprintf("%s to postgres %d", v.source.engine, v.major), func(t *testing.T) {
+			target := endOnPostgres(t, testdb.Postgres(t, v.major))
+			var all []*scenarios.Scenario
+			for _, s := range types {
+				if s.For(v.source.engine, target.engine) {
+					all = append(all, s)
+				}
+			}
+			r := moveTogether(t, v.source, target, all)
+			if out := r.must("cutover"); !strings.Contains(out, "**completed**") {
+				t.Errorf("cutover: %s", out)
+			}
+			if err := r.tryPostgres(target.url, "INSERT INTO "+endTable+" VALUES (2)"); err != nil {
+				t.Errorf("the target after the cutover: %v", err)
+			}
+		})
+	}
+}
+
 func runTogether(t *testing.T, source, target *end, all []*scenarios.Scenario) {
+	r := moveTogether(t, source, target, all)
+	if !built(target.engine, source.engine) {
+		return
+	}
+	r.stop()
+	r.must("cleanup") // which takes the gate away
+	t.Run("and back", func(t *testing.T) { runBack(t, source, target, all) })
+}
+
+// moveTogether copies the rows of the scenarios, lets their workloads run, compares, and leaves the daemon running.
+func moveTogether(t *testing.T, source, target *end, all []*scenarios.Scenario) *rig {
 	makeEndTable(t, source)
 	for _, s := range all {
 		play(t, source, s, "source")
@@ -142,11 +190,7 @@ func runTogether(t *testing.T, source, target *end, all []*scenarios.Scenario) {
 	for _, s := range all {
 		t.Run(s.Name, func(t *testing.T) { expect(t, target, s) })
 	}
-	r.stop()
-	r.must("cleanup") // which takes the gate away
-	if built(target.engine, source.engine) {
-		t.Run("and back", func(t *testing.T) { runBack(t, source, target, all) })
-	}
+	return r
 }
 
 // TestScenariosOfTheirOwn runs those that need a configuration or a server of their own, or do not end equal, each for the first target that it names.
