@@ -28,7 +28,7 @@ func parse(text string, rows bool) ([]Statement, error) {
 	}
 	switch {
 	case p.copying:
-		return nil, errors.New(`the data of a copy do not end in \.`)
+		return nil, errors.New(`a copy has no \. behind its data`)
 	case p.block:
 		return nil, errors.New("-- begin without -- end")
 	case len(p.sql) > 0:
