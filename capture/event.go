@@ -64,6 +64,8 @@ type Tail interface {
 	Next(ctx context.Context) (*Event, error)
 	// Place is where a new tail goes on after the last event returned, also inside a transaction.
 	Place() string
+	// Release says that everything up to a position is durable in the stream: the source may forget it.
+	Release(position string)
 	Close() error
 }
 

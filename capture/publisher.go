@@ -119,8 +119,9 @@ type tailing struct {
 	builder change.Builder
 
 	markers  []Marker
-	newest   int64 // commit time of the newest change in the builder
-	moved    bool  // the position is past the last frame's
+	newest   int64       // commit time of the newest change in the builder
+	moved    bool        // the position is past the last frame's
+	unacked  []Published // frames that may not be durable yet, oldest first
 	lastMove time.Time
 
 	wait       context.Context // reused while its deadline fits
@@ -180,6 +181,7 @@ func (t *tailing) take(ctx context.Context, ev *Event) error {
 	switch ev.Kind {
 	case Alive:
 		t.behind.Store(0)
+		t.release()
 		return t.idle(ctx)
 	case Row, Truncate:
 		t.boundary.enter()
@@ -352,8 +354,25 @@ func (t *tailing) control(ctx context.Context, m change.ControlMessage) (uint64,
 
 func (t *tailing) advance(to Published) {
 	t.place.Store(&to)
+	t.unacked = append(t.unacked, to)
+	t.release()
 	t.moved = false
 	t.lastMove = time.Now()
+}
+
+// release tells the source what it may forget: the position of the newest frame that is acknowledged. Frames of chunks are counted among those in flight,
+// so it errs to the safe side.
+func (t *tailing) release() {
+	seq := t.Published().Seq // before what is in flight is asked for
+	inFlight := uint64(t.log.InFlight())
+	n := 0
+	for n < len(t.unacked) && t.unacked[n].Seq+inFlight <= seq {
+		n++
+	}
+	if n > 0 {
+		t.tail.Release(t.unacked[n-1].Position)
+		t.unacked = append(t.unacked[:0], t.unacked[n:]...)
+	}
 }
 
 // publishRows stores the shapes of the collected rows, which must outlive every frame that names them, and publishes the rows.

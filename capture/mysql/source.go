@@ -97,19 +97,26 @@ func (s *Source) greet(ctx context.Context) error {
 	defer cancel()
 	err := s.db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&s.version)
 	if isServerError(err, erUnknownVariable) {
-		return fmt.Errorf("connect to %s: the server is not %s: write mariadb:// for MariaDB and mysql:// for MySQL (%w)", s.cfg.Host, s.cfg.Engine, err)
+		return fmt.Errorf("connect to %s: the server is not %s: write mariadb:// for MariaDB and mysql:// for MySQL (%w)", s.cfg.Host, s.engineName(), err)
 	}
 	if err != nil {
-		return fmt.Errorf("connect to %s: %w", s.cfg.Host, s.cfg.explain(err))
+		return fmt.Errorf("connect to %s at %s: %w", s.engineName(), s.cfg.Host, s.cfg.explain(err))
 	}
 	if mariadb := strings.Contains(strings.ToLower(s.version), "mariadb"); mariadb != s.mariadb() {
-		return fmt.Errorf("connect to %s: it is version %s, which is not %s: write mariadb:// for MariaDB and mysql:// for MySQL", s.cfg.Host, s.version, s.cfg.Engine)
+		return fmt.Errorf("connect to %s: it is version %s, which is not %s: write mariadb:// for MariaDB and mysql:// for MySQL", s.cfg.Host, s.version, s.engineName())
 	}
 	if _, err := s.Identity(ctx); err != nil {
 		return err
 	}
 	s.gtid, err = s.gtidMode(ctx)
 	return err
+}
+
+func (s *Source) engineName() string {
+	if s.mariadb() {
+		return "MariaDB"
+	}
+	return "MySQL"
 }
 
 func (s *Source) mariadb() bool { return s.cfg.Engine == change.MariaDB }

@@ -119,6 +119,9 @@ func newTail(cfg tailConfig, at position, tables []*catalog.Table) *tail {
 // Place is where a new tail goes on after the last event returned.
 func (t *tail) Place() string { return t.pos.String() }
 
+// Release does nothing: a binlog is kept for as long as the server is told to, whoever reads it.
+func (t *tail) Release(string) {}
+
 func (t *tail) Close() error {
 	t.payload.close()
 	if t.feed != nil {

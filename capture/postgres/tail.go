@@ -1,0 +1,273 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
+)
+
+// tail turns the messages of the log into row changes and commits.
+//
+// Rows are decoded one at a time, when they are asked for, and live in buffers that the next call uses again: nothing is allocated for a row. What has not
+// been asked for waits in the buffers of the network and on the server, so a full stream holds the server's sender, not our memory.
+type tail struct {
+	source *Source
+	tables map[string]*catalog.Table // by schema.table
+	conn   *pgconn.PgConn
+	reply  sync.Mutex // of what is sent on conn
+	held   atomic.Uint64
+	ended  chan struct{}
+	keeper sync.WaitGroup
+
+	relations map[uint32]*logged
+	pos       position
+	skip      uint64 // rows of the next transaction that have been returned before
+	tx        transaction
+	truncated []*logged // of the message being read
+
+	msg     message
+	before  change.Row
+	after   change.Row
+	scratch []byte
+	event   capture.Event
+	beaten  time.Time // when the log was last pushed on
+	failed  error
+}
+
+// transaction is what is known of the transaction being read.
+type transaction struct {
+	open bool
+	lsn  uint64 // of its commit record
+	xid  uint32
+	time int64
+	rows uint64
+}
+
+const (
+	// statusEvery is how often the server hears from us, also while nobody asks for the next event: it must be well below wal_sender_timeout.
+	statusEvery = 5 * time.Second
+	// silence is after how long a server that says nothing is given up; it sends a keepalive at half of its wal_sender_timeout at the latest.
+	silence     = 90 * time.Second
+	keepScratch = 1 << 20
+	// epoch2000 is 2000-01-01 in microseconds since 1970.
+	epoch2000 = 946684800_000_000
+)
+
+// Tail reads the log from a position. tables are the versions of the selected tables in force there.
+func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table) (capture.Tail, error) {
+	at, err := parsePosition(from)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Contains(ctx, from); err != nil {
+		return nil, err
+	}
+	t := &tail{source: s, tables: map[string]*catalog.Table{}, ended: make(chan struct{}), relations: map[uint32]*logged{}, pos: at, skip: at.row}
+	for _, c := range tables {
+		t.tables[c.String()] = c
+	}
+	t.held.Store(at.lsn)
+	if err := t.connect(ctx); err != nil {
+		return nil, err
+	}
+	s.seen.begin(at.lsn)
+	t.keeper.Go(t.keep)
+	return t, nil
+}
+
+func (t *tail) connect(ctx context.Context) (err error) {
+	cfg := t.source.conn.Copy().Config
+	cfg.RuntimeParams["replication"] = "database"
+	if t.conn, err = pgconn.ConnectConfig(ctx, &cfg); err != nil {
+		return fmt.Errorf("read the log of %s: %w", t.source.host(), err)
+	}
+	err = pglogrepl.StartReplication(ctx, t.conn, t.source.slot(), pglogrepl.LSN(t.pos.lsn), pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication,
+		PluginArgs: []string{"proto_version '1'", "publication_names '" + strings.ReplaceAll(t.source.slot(), "'", "''") + "'"}})
+	if err == nil {
+		return nil
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = t.conn.Close(closing) // it is of no use
+	const inUse = "55006"
+	if pgCode(err) == inUse { // the session of a process that was killed, until the server notices
+		return fmt.Errorf("read the log of %s: the slot is still in use: %w", t.source.host(), err)
+	}
+	return t.refused(err)
+}
+
+// refused tells what only a person can mend from a lost connection.
+func (t *tail) refused(err error) error {
+	switch pgCode(err) {
+	case "":
+		return fmt.Errorf("the connection to the log was lost: %w", err)
+	case "42501", "28000", "28P01":
+		return t.stop("replication", fmt.Sprintf("the server refuses it: %v", err), "ALTER ROLE "+t.source.conn.User+" REPLICATION, check pg_hba.conf, and resume")
+	case "55000", "42704", "58P01": // invalidated, dropped, its log removed
+		return t.stop("replication slot "+t.source.slot(), fmt.Sprintf("the log cannot be read from it any more: %v", err), "start the migration again with a new snapshot")
+	default:
+		return fmt.Errorf("read the log of %s: %w", t.source.host(), err)
+	}
+}
+
+// keep tells the server regularly that we are there and what it may forget.
+func (t *tail) keep() {
+	tick := time.NewTicker(statusEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.ended:
+			return
+		case <-tick.C:
+			if err := t.status(); err != nil {
+				return // the reader meets it too
+			}
+		}
+	}
+}
+
+// status says what the server may forget: never 0, and never what has only been delivered.
+func (t *tail) status() error {
+	t.reply.Lock()
+	defer t.reply.Unlock()
+	return pglogrepl.SendStandbyStatusUpdate(context.Background(), t.conn, pglogrepl.StandbyStatusUpdate{WALWritePosition: pglogrepl.LSN(t.held.Load())})
+}
+
+// Release says that everything up to a position is durable elsewhere.
+func (t *tail) Release(position string) {
+	if p, err := parsePosition(position); err == nil && p.lsn > t.held.Load() {
+		t.held.Store(p.lsn)
+	}
+}
+
+// Place is where a new tail goes on after the last event returned.
+func (t *tail) Place() string { return t.pos.String() }
+
+// Close ends the session. The server is told once more what it may forget.
+func (t *tail) Close() error {
+	if t.failed == nil || !errors.Is(t.failed, errClosed) {
+		close(t.ended)
+		t.keeper.Wait()
+		_ = t.status() // the connection may be gone
+	}
+	t.failed = errClosed
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = t.conn.Close(ctx) // however it ends, nothing is lost
+	return nil
+}
+
+var errClosed = errors.New("read the log: the tail is closed")
+
+// Next returns the next event. An error of ctx leaves the tail as it is; any other ends it.
+func (t *tail) Next(ctx context.Context) (*capture.Event, error) {
+	if t.failed != nil {
+		return nil, t.failed
+	}
+	for {
+		ready, err := t.step(ctx)
+		switch {
+		case err == nil && ready:
+			return &t.event, nil
+		case err == nil && ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		default:
+			t.failed = err
+			return nil, err
+		}
+	}
+}
+
+// step reads one thing: a table that was emptied, or a message.
+func (t *tail) step(ctx context.Context) (bool, error) {
+	if len(t.truncated) > 0 {
+		l := t.truncated[0]
+		t.truncated = t.truncated[1:]
+		return t.truncate(l)
+	}
+	quiet, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	m, err := t.conn.ReceiveMessage(quiet)
+	switch {
+	case err != nil && quiet.Err() != nil && ctx.Err() == nil:
+		return false, fmt.Errorf("the connection to the log was lost: nothing was heard for %s", silence)
+	case err != nil:
+		return false, t.refused(err)
+	}
+	switch m := m.(type) {
+	case *pgproto3.CopyData:
+		return t.data(ctx, m.Data)
+	case *pgproto3.ErrorResponse:
+		return false, t.refused(pgconn.ErrorResponseToPgError(m))
+	case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus:
+		return false, nil
+	default:
+		return false, fmt.Errorf("the connection to the log was lost: the server sends %T", m)
+	}
+}
+
+func (t *tail) data(ctx context.Context, b []byte) (bool, error) {
+	if len(b) == 0 {
+		return false, t.damaged(errShort)
+	}
+	switch b[0] {
+	case pglogrepl.PrimaryKeepaliveMessageByteID:
+		k, err := pglogrepl.ParsePrimaryKeepaliveMessage(b[1:])
+		if err != nil {
+			return false, t.damaged(err)
+		}
+		return t.alive(ctx, k.ReplyRequested)
+	case pglogrepl.XLogDataByteID:
+		x, err := pglogrepl.ParseXLogData(b[1:])
+		if err != nil {
+			return false, t.damaged(err)
+		}
+		if err := t.msg.parse(x.WALData); err != nil {
+			return false, t.damaged(err)
+		}
+		return t.handle(ctx)
+	default:
+		return false, t.damaged(fmt.Errorf("data of kind %q", b[0]))
+	}
+}
+
+// alive answers a keepalive. The end of the log that it names is no progress: transactions that end before it may still come. A log that has long been
+// silent is pushed on by a commit of our own.
+func (t *tail) alive(ctx context.Context, reply bool) (bool, error) {
+	if reply {
+		if err := t.status(); err != nil {
+			return false, fmt.Errorf("the connection to the log was lost: %w", err)
+		}
+	}
+	if now := time.Now(); !t.tx.open && now.Sub(t.beaten) >= t.source.cfg.Heartbeat {
+		t.beaten = now
+		if err := t.source.Heartbeat(ctx); err != nil {
+			t.source.log.Debug("push the log on", "err", err)
+		}
+	}
+	t.event = capture.Event{Kind: capture.Alive}
+	return !t.tx.open, nil
+}
+
+func (t *tail) stop(object, reason, remedy string) error {
+	return &capture.Stop{Position: t.Place(), Object: object, Reason: reason, Remedy: remedy}
+}
+
+func (t *tail) damaged(err error) error {
+	return t.stop("log", fmt.Sprintf("it cannot be read (behind %s): %v", lsnText(t.pos.lsn), err), "resume to read it again; if that does not help the server is of a version that this one does not know")
+}
