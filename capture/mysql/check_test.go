@@ -107,7 +107,7 @@ func TestTheDocumentedGrantsAndSettingsAreEnough(t *testing.T) {
 	if s.schemaExists(t.Context(), ownSchema) {
 		t.Error("the check left its database behind")
 	}
-	if err := s.Setup(t.Context()); err != nil {
+	if err := s.Setup(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Heartbeat(t.Context()); err != nil {

@@ -85,7 +85,7 @@ func open(t testing.TB, d *testdb.MySQLDB) *Source {
 			t.Error(err)
 		}
 	})
-	if err := s.Setup(t.Context()); err != nil {
+	if err := s.Setup(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	return s

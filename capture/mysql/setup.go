@@ -3,6 +3,8 @@ package mysql
 import (
 	"context"
 	"fmt"
+
+	"github.com/crossfade-io/crossfade/internal/catalog"
 )
 
 // ownSchema is the database that holds crossfade's tables.
@@ -27,7 +29,7 @@ var setupStatements = []string{
 }
 
 // Setup makes the database crossfade and the tables that capture writes to. It may be called again and again.
-func (s *Source) Setup(ctx context.Context) error {
+func (s *Source) Setup(ctx context.Context, _ []*catalog.Table) error {
 	for i, stmt := range setupStatements {
 		if i == 0 && s.schemaExists(ctx, ownSchema) {
 			continue // whoever may use it need not be allowed to create databases

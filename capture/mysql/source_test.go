@@ -130,7 +130,7 @@ func TestPresetsOfTheServerDoNotChangeWhatIsRead(t *testing.T) {
 func TestSetupMayBeRepeatedAndHeartbeatMovesThePosition(t *testing.T) {
 	d := testdb.MySQL(t).Database(t)
 	s := open(t, d)
-	if err := s.Setup(t.Context()); err != nil {
+	if err := s.Setup(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	id, err := s.Identity(t.Context())

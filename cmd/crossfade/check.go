@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/spf13/cobra"
 
 	"github.com/crossfade-io/crossfade/internal/catalog"
@@ -123,7 +121,7 @@ func (m *migration) findings(ctx context.Context) ([]catalog.Finding, error) {
 		return nil, fmt.Errorf("check the source: %w", err)
 	}
 	if m.cfg.Source.ProbeURL.IsZero() {
-		denied, err := m.checkProbe(ctx)
+		denied, err := m.source.CheckProbe(ctx, m.tables)
 		if err != nil {
 			return nil, fmt.Errorf("check the source: %w", err)
 		}
@@ -138,26 +136,4 @@ func (m *migration) findings(ctx context.Context) ([]catalog.Finding, error) {
 		return nil, fmt.Errorf("check the target: %w", err)
 	}
 	return append(out, target...), nil
-}
-
-// checkProbe proves that our own user may try the write that the fence must refuse: without the privilege it would be refused anyway, and prove nothing.
-func (m *migration) checkProbe(ctx context.Context) (out []catalog.Finding, err error) {
-	denied := map[string]bool{}
-	for _, t := range m.tables {
-		if denied[t.Schema] {
-			continue
-		}
-		name := "`" + strings.ReplaceAll(t.Schema, "`", "``") + "`.`" + strings.ReplaceAll(t.Name, "`", "``") + "`"
-		_, err := m.source.DB().ExecContext(ctx, "EXPLAIN INSERT INTO "+name+" () VALUES ()") // asks for the privilege, and writes nothing
-		const tableDenied = 1142
-		var refused *mysql.MySQLError
-		if errors.As(err, &refused) && refused.Number == tableDenied {
-			denied[t.Schema] = true
-			out = append(out, catalog.Finding{Severity: catalog.Error, Code: "probe", Object: t.String(), Reason: "without source.probe_url the fence is tried by a write of our own, which may not write: " + refused.Message,
-				Remedy: "set source.probe_url to a user of the application (better), or GRANT INSERT ON `" + t.Schema + "`.* to the user of source.url"})
-		} else if err != nil && refused == nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }

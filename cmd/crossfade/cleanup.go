@@ -56,9 +56,8 @@ type usersLeft struct {
 }
 
 func (m *migration) dropUsers(ctx context.Context) (out usersLeft, err error) {
-	err = m.source.DB().QueryRowContext(ctx, "SELECT CONCAT('DROP USER ', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))").Scan(&out.Source)
-	if err != nil {
-		return out, fmt.Errorf("ask the source for our user: %w", err)
+	if out.Source, err = m.source.DropUser(ctx); err != nil {
+		return out, err
 	}
 	var owner string
 	err = m.pool.QueryRow(ctx, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()").Scan(&owner)
@@ -91,7 +90,7 @@ func (m *migration) cleanup(ctx context.Context, openOld bool) error {
 	if err := gates.remove(ctx); err != nil {
 		return err
 	}
-	if err := m.removeFromSource(ctx); err != nil {
+	if err := m.source.Remove(ctx); err != nil {
 		return err
 	}
 	if err := m.removeFromTarget(ctx); err != nil {
@@ -99,45 +98,6 @@ func (m *migration) cleanup(ctx context.Context, openOld bool) error {
 	}
 	if err := os.RemoveAll(m.cfg.Dir()); err != nil {
 		return fmt.Errorf("remove the state directory: %w", err)
-	}
-	return nil
-}
-
-// removeFromSource removes what capture keeps there; tables go with the last migration, and the database with its last table.
-func (m *migration) removeFromSource(ctx context.Context) error {
-	db := m.source.DB()
-	count := func(query string, args ...any) (n int, err error) {
-		if err := db.QueryRowContext(ctx, query, args...).Scan(&n); err != nil {
-			return 0, fmt.Errorf("look into the database crossfade of the source: %w", err)
-		}
-		return n, nil
-	}
-	for _, table := range []string{"marker", "heartbeat"} {
-		there, err := count("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'crossfade' AND table_name = ?", table)
-		if err != nil {
-			return err
-		}
-		if there == 0 {
-			continue
-		}
-		if _, err := db.ExecContext(ctx, "DELETE FROM crossfade."+table+" WHERE migration = ?", databaseName(m.cfg.Name)); err != nil {
-			return fmt.Errorf("remove the migration from crossfade.%s of the source: %w", table, err)
-		}
-		if left, err := count("SELECT COUNT(*) FROM crossfade." + table); err != nil {
-			return err
-		} else if left > 0 {
-			continue
-		}
-		if _, err := db.ExecContext(ctx, "DROP TABLE crossfade."+table); err != nil {
-			return fmt.Errorf("drop crossfade.%s of the source: %w", table, err)
-		}
-	}
-	left, err := count("SELECT (SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'crossfade') + (SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = 'crossfade')")
-	if err != nil || left > 0 {
-		return err
-	}
-	if _, err := db.ExecContext(ctx, "DROP DATABASE IF EXISTS crossfade"); err != nil {
-		return fmt.Errorf("drop the database crossfade of the source: %w", err)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ import (
 // databaseName is the migration's name as databases and the broker take it.
 func databaseName(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
-func openSource(ctx context.Context, cfg *configs.Config, log *slog.Logger) (*mysql.Source, error) {
+func openSource(ctx context.Context, cfg *configs.Config, log *slog.Logger) (source, error) {
 	u := cfg.Source.URL
 	tls, err := u.TLSConfig()
 	if err != nil {
@@ -33,11 +33,15 @@ func openSource(ctx context.Context, cfg *configs.Config, log *slog.Logger) (*my
 	if err != nil {
 		return nil, &usageError{err}
 	}
-	return mysql.Open(ctx, mysql.Config{
+	s, err := mysql.Open(ctx, mysql.Config{
 		Engine: change.Engine(u.Engine()), Host: u.Address(), User: u.User(), Password: u.Password().Reveal(), Database: u.Database(), TLS: tls,
 		ServerID: serverID(cfg.Name), Migration: databaseName(cfg.Name), Heartbeat: time.Second, ReadTimeout: 35 * time.Second,
 		Selected: globs.Match, Readers: cfg.Snapshot.Parallel + 2,
 	}, log)
+	if err != nil {
+		return nil, err // and no source that is nil inside
+	}
+	return s, nil
 }
 
 // serverID is the id under which the tail registers with the source. It is the same at every start, so that the server ends the session of an

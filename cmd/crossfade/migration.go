@@ -12,7 +12,6 @@ import (
 	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/apply/postgres"
 	"github.com/crossfade-io/crossfade/capture"
-	"github.com/crossfade-io/crossfade/capture/mysql"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/verify"
@@ -47,7 +46,7 @@ type migration struct {
 
 // ends are the two databases, the mapping between them, and the stream.
 type ends struct {
-	source *mysql.Source
+	source source
 	pool   *pgxpool.Pool
 	target *postgres.Target
 	stream *stream.Log

@@ -48,7 +48,7 @@ func (m *migration) openTarget(ctx context.Context) (err error) {
 
 // selectedTables reads the catalog of the source.
 func selectedTables(ctx context.Context, e *ends, match func(schema, table string) bool) ([]*catalog.Table, error) {
-	tables, err := catalog.MySQL(ctx, e.source.DB(), func(schema, table string) bool { return schema != "crossfade" && match(schema, table) })
+	tables, err := e.source.Catalog(ctx, match)
 	if err != nil {
 		return nil, fmt.Errorf("read the tables of the source: %w", err)
 	}

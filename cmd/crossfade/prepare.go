@@ -58,7 +58,7 @@ func (m *migration) prepareFirst(ctx context.Context) (err error) {
 		return control.Fail(control.ExitRefused, errors.New("the target holds the ledger of this migration, and the stream is new: its frames are lost"),
 			"run `crossfade cleanup`, empty the target tables (or set snapshot.existing: truncate), and start again; the source has lost nothing")
 	}
-	if err := m.source.Setup(ctx); err != nil {
+	if err := m.source.Setup(ctx, m.tables); err != nil {
 		return err
 	}
 	if err := m.createTables(ctx); err != nil {
