@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,9 +12,12 @@ import (
 )
 
 // shapes refuses tables whose rows cannot be told apart, read exactly, or are not transactional.
-func (c *checker) shapes(context.Context) error {
+func (c *checker) shapes(ctx context.Context) error {
 	if len(c.tables) == 0 {
 		c.add(catalog.Error, "tables", c.host, "no table matches source.tables, or none is visible to "+c.account, "correct source.tables, or GRANT SELECT on the database TO "+c.account)
+	}
+	if err := c.sequences(ctx); err != nil {
+		return err
 	}
 	for _, t := range c.tables {
 		if t.Storage != "InnoDB" {
@@ -27,6 +31,23 @@ func (c *checker) shapes(context.Context) error {
 			c.column(t, &t.Columns[i])
 		}
 		c.key(t)
+	}
+	return nil
+}
+
+// sequences names those that stand beside the tables: they are not moved.
+func (c *checker) sequences(ctx context.Context) error {
+	if !c.s.mariadb() {
+		return nil
+	}
+	all, err := readSequences(ctx, c.s.db)
+	if err != nil {
+		return err
+	}
+	for _, n := range slices.SortedFunc(maps.Keys(all), func(a, b name) int { return strings.Compare(a.String(), b.String()) }) {
+		if slices.Contains(c.schemas(), n.schema) {
+			c.add(catalog.Warning, "sequence", n.String(), "it is a sequence of its own, which is not moved", "make one in the target, and set it past the last number at the cutover")
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -52,6 +53,24 @@ func (t *tail) startMariaDB(e *event) error {
 		t.tx.xid = xid
 	}
 	return nil
+}
+
+// readSequences lists the sequences: each is a table of one row in the log.
+func readSequences(ctx context.Context, db *sql.DB) (map[name]bool, error) {
+	rows, err := db.QueryContext(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'SEQUENCE'")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[name]bool{}
+	for rows.Next() {
+		var n name
+		if err := rows.Scan(&n.schema, &n.table); err != nil {
+			return nil, err
+		}
+		out[n] = true
+	}
+	return out, rows.Err()
 }
 
 // compressed unpacks an event of which a part is compressed (log_bin_compress), and judges it as if it were not.

@@ -11,6 +11,7 @@ func touched(n name, what string) statement {
 var harmless = map[string]bool{
 	"VIEW": true, "TRIGGER": true, "PROCEDURE": true, "FUNCTION": true, "EVENT": true, "USER": true, "ROLE": true, "SERVER": true,
 	"TABLESPACE": true, "LOGFILE": true, "RESOURCE": true, "REFERENCE": true, "LIBRARY": true,
+	"SEQUENCE": true, "PACKAGE": true, // of MariaDB
 }
 
 func (p *parser) create() (statement, error) {
@@ -19,6 +20,8 @@ func (p *parser) create() (statement, error) {
 		return pass, err
 	}
 	switch {
+	case kind == "SEQUENCE":
+		return p.createSequence()
 	case harmless[kind], kind == "DATABASE", kind == "SCHEMA":
 		return pass, nil
 	case kind == "INDEX":
@@ -46,6 +49,18 @@ func (p *parser) create() (statement, error) {
 	default:
 		return touched(n, "a table was created inside the selection"), nil
 	}
+}
+
+// createSequence takes note of a sequence of MariaDB: what it hands out is logged as rows of it.
+func (p *parser) createSequence() (statement, error) {
+	if _, err := p.accept("IF", "NOT", "EXISTS"); err != nil {
+		return pass, err
+	}
+	n, err := p.name()
+	if err == nil {
+		p.scope.sequence(n)
+	}
+	return pass, err
 }
 
 // endsInStartTransaction reads the rest of the statement. The server puts START TRANSACTION behind a CREATE TABLE whose rows follow.

@@ -48,6 +48,8 @@ type scope interface {
 	// known reports whether the table is migrated, selects whether a table of that name would be.
 	known(name) bool
 	selects(name) bool
+	// sequence says that the name is that of a sequence.
+	sequence(name)
 	// holds reports whether a migrated table lies in the schema.
 	holds(schema string) bool
 }

@@ -30,6 +30,11 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 	if t.fold, err = foldsNames(ctx, s.db); err != nil {
 		return nil, fmt.Errorf("read the binlog: lower_case_table_names: %w", err)
 	}
+	if s.mariadb() {
+		if t.sequences, err = readSequences(ctx, s.db); err != nil {
+			return nil, fmt.Errorf("read the binlog: sequences: %w", err)
+		}
+	}
 	if t.feed, err = openDump(ctx, s.cfg, &at, s.log); err != nil {
 		return nil, err
 	}
@@ -60,6 +65,8 @@ type tail struct {
 
 	tables  map[name]*catalog.Table
 	schemas map[string]bool
+	// sequences of MariaDB: their rows are nobody's.
+	sequences map[name]bool
 
 	checksum bool   // events carry one
 	version  int    // of the server that wrote the file: 90700
@@ -108,7 +115,7 @@ const (
 
 func newTail(cfg tailConfig, at position, tables []*catalog.Table) *tail {
 	t := &tail{cfg: cfg, pos: at.clone(), skip: at.row, filePos: at.pos, file: at.file,
-		tables: map[name]*catalog.Table{}, schemas: map[string]bool{}, described: map[uint64]*loggedTable{}}
+		tables: map[name]*catalog.Table{}, schemas: map[string]bool{}, sequences: map[name]bool{}, described: map[uint64]*loggedTable{}}
 	for _, c := range tables {
 		t.tables[name{c.Schema, c.Name}] = c
 		t.schemas[c.Schema] = true

@@ -43,6 +43,7 @@ func (t *tail) describe(e *event) error {
 			return t.stop(n.String(), fmt.Sprintf("the log describes another table than the one that is known at this position: %v", err),
 				"the table was changed without the change being logged, or the migration knows another version of it: start again with a new snapshot")
 		}
+	case t.sequences[n]:
 	case t.selects(n):
 		return t.stop(n.String(), "rows of a table inside the selection that did not exist when the migration began",
 			"exclude it in source.tables and resume, or start again to migrate it too")
@@ -68,6 +69,8 @@ func (t *tail) table(n name) *catalog.Table {
 	}
 	return nil
 }
+
+func (t *tail) sequence(n name) { t.sequences[n] = true }
 
 func (t *tail) known(n name) bool { return t.table(n) != nil }
 
