@@ -29,6 +29,6 @@
 //
 // # Not here
 //
-// A table rewritten without row events (ALTER with USING, a partition attached or detached) is not noticed when no row of it follows. Nothing is checked
-// beyond what Setup and Contains ask. The source of a migration cannot be this package yet.
+// A table rewritten without row events (ALTER with USING, a partition attached or detached) is not noticed when no row of it follows. A migration cannot
+// have this source yet: mapping and gate know no PostgreSQL to leave.
 package postgres

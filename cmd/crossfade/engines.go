@@ -5,6 +5,7 @@ import (
 
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/capture/mysql"
+	"github.com/crossfade-io/crossfade/capture/postgres"
 	"github.com/crossfade-io/crossfade/internal/catalog"
 )
 
@@ -29,4 +30,7 @@ type source interface {
 	Close() error
 }
 
-var _ source = (*mysql.Source)(nil)
+var (
+	_ source = (*mysql.Source)(nil)
+	_ source = (*postgres.Source)(nil)
+)
