@@ -21,7 +21,7 @@ func (s *Source) slot() string {
 	name := "crossfade_" + s.cfg.Migration
 	if len(name) > most {
 		h := fnv.New32a()
-		h.Write([]byte(name)) //nolint:errcheck // it never fails
+		fmt.Fprint(h, name)
 		name = fmt.Sprintf("%s_%08x", name[:most-9], h.Sum32())
 	}
 	return name
