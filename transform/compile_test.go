@@ -275,3 +275,35 @@ func TestShapeDependsOnTheRulesOnly(t *testing.T) {
 		t.Error("the same rules give another shape")
 	}
 }
+
+// The new image of an update in MariaDB's log does not have the new value of a generated column: what reads it is refused, wherever it reads it.
+func TestAGeneratedColumnOfMariaDBIsReadByNothing(t *testing.T) {
+	of := func(engine change.Engine, rule TableRule) string {
+		s := table("shop.t", "id int", "a int", "g int")
+		s.Engine, s.Columns[2].Generated = engine, "a + 1"
+		rule.Source = Name{"shop", "t"}
+		if _, err := Compile(Rules{Tables: []TableRule{rule}}, []*catalog.Table{s}); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	drop := ColumnRule{Source: "g", Drop: true}
+	for name, c := range map[string]struct {
+		rule    TableRule
+		refused bool
+	}{
+		"taken over": {TableRule{}, true},
+		"dropped":    {TableRule{Columns: []ColumnRule{drop}}, false},
+		"in a value": {TableRule{Columns: []ColumnRule{{Source: "g", Target: "h", Value: "g * 2"}}}, true},
+		"in another": {TableRule{Columns: []ColumnRule{drop, {Target: "h", Value: "a * 2 + g"}}}, true},
+		"in where":   {TableRule{Where: "g > 3", Columns: []ColumnRule{drop}}, true},
+		"recomputed": {TableRule{Columns: []ColumnRule{drop, {Target: "h", Value: "a + 1"}}}, false},
+	} {
+		if got := of(change.MariaDB, c.rule); strings.Contains(got, "shop.t.g: it is generated") != c.refused || !c.refused && got != "" {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := of(change.MySQL, c.rule); got != "" {
+			t.Errorf("%s on MySQL: %s", name, got)
+		}
+	}
+}

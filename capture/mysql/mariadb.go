@@ -75,6 +75,9 @@ func readSequences(ctx context.Context, db *sql.DB) (map[name]bool, error) {
 
 // compressed unpacks an event of which a part is compressed (log_bin_compress), and judges it as if it were not.
 func (t *tail) compressed(e *event) (bool, error) {
+	if cap(t.unpacked) > keepBuffer {
+		t.unpacked = nil
+	}
 	typ, head, err := compressedHead(e)
 	if err == nil {
 		t.unpacked, err = inflate(append(t.unpacked[:0], e.body[:head]...), e.body[head:])

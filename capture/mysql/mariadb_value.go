@@ -2,7 +2,9 @@ package mysql
 
 import (
 	"fmt"
-	"strconv"
+	"net/netip"
+
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // MariaDB's types UUID, INET4 and INET6, as they are stored and as it prints them.
@@ -37,54 +39,15 @@ func appendInet4(dst, b []byte) ([]byte, error) {
 	}
 	var a [4]byte
 	copy(a[:], b)
-	for i, n := range a {
-		if i > 0 {
-			dst = append(dst, '.')
-		}
-		dst = strconv.AppendUint(dst, uint64(n), 10)
-	}
-	return dst, nil
+	return netip.AddrFrom4(a).AppendTo(dst), nil
 }
 
-// appendInet6 writes the address as MariaDB does: the longest run of zero groups, the first of several, becomes "::", and what is IPv4 inside is
-// written so.
+// appendInet6 writes the address as MariaDB does: already one group of zeros becomes "::".
 func appendInet6(dst, b []byte) ([]byte, error) {
 	if len(b) > 16 {
 		return dst, fmt.Errorf("%d bytes in an inet6", len(b))
 	}
 	var a [16]byte
 	copy(a[:], b)
-	var groups [8]uint16
-	for i := range groups {
-		groups[i] = uint16(a[2*i])<<8 | uint16(a[2*i+1])
-	}
-	gap, length := -1, 0
-	for i := 0; i < 8; i++ {
-		n := 0
-		for i+n < 8 && groups[i+n] == 0 {
-			n++
-		}
-		if n > length {
-			gap, length = i, n
-		}
-		i += n
-	}
-	for i := 0; i < 8; i++ {
-		switch {
-		case i == gap:
-			if i == 0 {
-				dst = append(dst, ':')
-			}
-			dst = append(dst, ':')
-			i += length - 1
-		case i == 6 && gap == 0 && (length == 6 || length == 5 && groups[5] == 0xffff):
-			return appendInet4(dst, a[12:])
-		default:
-			dst = strconv.AppendUint(dst, uint64(groups[i]), 16)
-			if i < 7 {
-				dst = append(dst, ':')
-			}
-		}
-	}
-	return dst, nil
+	return change.AppendAddress(dst, a, 1), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -306,7 +307,7 @@ func TestAPositionCoversWhatIsBeingCommitted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Raw(func(any) error { return errors.New("discard") })
+	defer conn.Raw(func(any) error { return driver.ErrBadConn })
 	const id = "11111111-2222-3333-4444-666666666666"
 	if _, err := conn.ExecContext(t.Context(), "SET gtid_next = '"+id+":7'; BEGIN; INSERT INTO r VALUES (1)"); err != nil {
 		t.Fatal(err)

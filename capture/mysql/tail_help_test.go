@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -136,7 +137,7 @@ func inOneSession(t testing.TB, d *testdb.MySQLDB, statements ...string) {
 		t.Fatal(err)
 	}
 	// What a test sets in the session must not reach another through the pool.
-	defer conn.Raw(func(any) error { return errors.New("discard") })
+	defer conn.Raw(func(any) error { return driver.ErrBadConn })
 	for len(statements) > 0 { // several at a time, which the test servers' connections allow
 		n := min(len(statements), 40)
 		some := strings.Join(statements[:n], ";\n")

@@ -103,6 +103,8 @@ func (l *logged) decode(tuple []byte, keyOnly bool, old, row change.Row, scratch
 			if row[at], scratch, err = appendValue(l.shape.Columns[at].Kind, text, scratch); err != nil {
 				return scratch, fmt.Errorf("column %s: %w", l.columns[i].name, err)
 			}
+		default: // a binary value, or nothing at all
+			return scratch, errShort
 		}
 	}
 	if c.short {

@@ -256,8 +256,8 @@ func (t *tail) alive(ctx context.Context, reply bool) (bool, error) {
 	}
 	if now := time.Now(); !t.tx.open && now.Sub(t.beaten) >= t.source.cfg.Heartbeat {
 		t.beaten = now
-		if err := t.source.Heartbeat(ctx); err != nil {
-			t.source.log.Debug("push the log on", "err", err)
+		if err := t.source.Heartbeat(ctx); err != nil && ctx.Err() == nil {
+			t.source.log.Warn("push the log of an idle source on; it keeps its log until that succeeds", "err", err)
 		}
 	}
 	t.event = capture.Event{Kind: capture.Alive}

@@ -35,7 +35,9 @@ func (c *Column) mariadbDefault(def *sql.NullString) error {
 			return nil
 		}
 		def.String = text
-	case mariadbNumber.MatchString(s), strings.HasPrefix(s, "b'"), strings.HasPrefix(s, "0x"), strings.HasPrefix(s, "x'"):
+	case mariadbNumber.MatchString(s), c.Type.Name == "bit" && strings.HasPrefix(s, "b'"):
+	case c.Type.Name == "binary" || c.Type.Name == "varbinary": // read from SHOW CREATE TABLE
+		c.DefaultIsExpr = !strings.HasPrefix(s, "0x") && !strings.HasPrefix(strings.ToLower(s), "x'")
 	case now != nil:
 		c.DefaultIsExpr = true
 		if def.String = "CURRENT_TIMESTAMP"; now[1] != "" {

@@ -22,6 +22,7 @@ func TestMariaDBTablesAreReadAsTheyAre(t *testing.T) {
 				h bit(4) DEFAULT b'101',
 				i binary(3) DEFAULT 'a',
 				j json, k text DEFAULT 'long', l int GENERATED ALWAYS AS (b + 1) STORED, m int INVISIBLE DEFAULT 3,
+				q varchar(9) DEFAULT x'41', r varbinary(9) DEFAULT x'4100', s varchar(9) DEFAULT 5, t bigint DEFAULT b'101',
 				n varchar(5) CHECK (n <> 'x'), o varchar(9) NOT NULL DEFAULT '',
 				UNIQUE KEY u (b, a(3)), KEY x (g) IGNORED, CONSTRAINT positive CHECK (b < 100)
 			) COMMENT 'about'`)
@@ -49,7 +50,7 @@ func TestMariaDBTablesAreReadAsTheyAre(t *testing.T) {
 				return *c.Default
 			}
 			for name, want := range map[string]string{"id": "none", "a": `it's \ "x"`, "b": "-5", "c": "expression CURRENT_TIMESTAMP(3)", "d": "expression uuid()", "e": "none", "f": "1.2.3.4",
-				"g": "1.50", "h": "b'101'", "i": "0x610000", "j": "none", "k": "long", "m": "3", "n": "none", "o": ""} {
+				"g": "1.50", "h": "b'101'", "i": "0x610000", "j": "none", "k": "long", "m": "3", "n": "none", "o": "", "q": "A", "r": "0x4100", "s": "5"} {
 				if got := text(name); got != want {
 					t.Errorf("default of %s is %q, want %q", name, got, want)
 				}
