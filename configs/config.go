@@ -104,7 +104,7 @@ type Stream struct {
 
 // Transform is the mapping. Only what differs is written: tables and columns not named pass through.
 type Transform struct {
-	// Identifiers of tables and columns in the target: lower or keep. Default: lower.
+	// Identifiers of tables and columns in the target: lower or keep. Default: keep where both sides are PostgreSQL, or both MySQL or MariaDB; else lower.
 	Identifiers string `yaml:"identifiers"`
 	// Tables are the rules of single tables.
 	Tables []TableRule `yaml:"tables"`
@@ -291,13 +291,12 @@ type API struct {
 // Default returns the configuration that holds when nothing is written. It lacks name, source.url and target.url.
 func Default() Config {
 	return Config{
-		StateDir:  stateDir(),
-		Target:    Target{Create: true},
-		Stream:    Stream{Replicas: 1, Release: ReleaseStream, Keep: 10 * time.Minute, MaxRow: 64 * MiB},
-		Transform: Transform{Identifiers: IdentifiersLower},
-		Snapshot:  Snapshot{Parallel: 4, ChunkRows: 20000},
-		Apply:     Apply{Lanes: 4, Consistency: ConsistencyLanes},
-		Verify:    Verify{Every: time.Hour},
+		StateDir: stateDir(),
+		Target:   Target{Create: true},
+		Stream:   Stream{Replicas: 1, Release: ReleaseStream, Keep: 10 * time.Minute, MaxRow: 64 * MiB},
+		Snapshot: Snapshot{Parallel: 4, ChunkRows: 20000},
+		Apply:    Apply{Lanes: 4, Consistency: ConsistencyLanes},
+		Verify:   Verify{Every: time.Hour},
 		Cutover: Cutover{
 			MaxLag:   5 * time.Second,
 			MaxPause: 2 * time.Second,

@@ -8,7 +8,7 @@ import (
 )
 
 func (c *Config) checkTransform(ms *mistakes) {
-	oneOf(ms, "transform.identifiers", c.Transform.Identifiers, IdentifiersLower, IdentifiersKeep)
+	oneOf(ms, "transform.identifiers", c.Transform.Identifiers, "", IdentifiersLower, IdentifiersKeep)
 	selected, err := c.Source.Globs()
 	tablesKnown := err == nil
 	seen := map[string]int{}

@@ -15,7 +15,7 @@ func (c *tableCompiler) plain(i int, target, as string, carries bool) {
 	if target == "" {
 		target = c.rules.Identifiers.fold(s.Name)
 	}
-	src, ok := sourceTypeOf(&s.Type)
+	src, ok := sourceTypeOf(c.t.Source.Engine, &s.Type)
 	if !ok {
 		c.mistakes.add("type", c.object(s.Name), fmt.Sprintf("its type %s cannot be moved", s.Type.Full), "drop the column in transform.tables, or leave the table out of source.tables")
 		return
@@ -24,6 +24,9 @@ func (c *tableCompiler) plain(i int, target, as string, carries bool) {
 	pg, atUTC, explicit := src.defaultType(), false, false
 	if rule != nil && rule.as != nil {
 		pg, atUTC, explicit = *rule.as, rule.atUTC, true
+	} else if as == "" && c.same() {
+		c.taken(i, target, c.sameType(&s.Type), carries)
+		return
 	}
 	if as != "" {
 		var err error
@@ -54,12 +57,28 @@ func (c *tableCompiler) plain(i int, target, as string, carries bool) {
 		ColumnPlan{Source: i, conversion: conv, pg: pg, labels: labels, carries: carries})
 }
 
+// same: both sides are PostgreSQL, and a type is what it was.
+func (c *tableCompiler) same() bool {
+	return c.t.Source.Engine == change.Postgres && c.t.Target.Engine == change.Postgres
+}
+
+// taken takes a column over as it is.
+func (c *tableCompiler) taken(i int, target string, pg pgType, carries bool) {
+	s := &c.t.Source.Columns[i]
+	conv := conversion{key: true}
+	if slices.Contains(c.t.Source.Key, i) && pg.mods == 1 && (pg.base == pgTimestamp || pg.base == pgTimestamptz) {
+		conv.to = allDigitsOf(pg.a) // as verification reads them: the same key has to be the same bytes
+	}
+	c.add(change.Column{Name: target, Type: pg.String(), Kind: pg.kind(), Nullable: s.Nullable}, s.Name,
+		ColumnPlan{Source: i, conversion: conv, pg: pg, same: true, carries: carries})
+}
+
 // typeRuleFor returns the first rule of Types that matches a column; nil when there is none.
 func (c *tableCompiler) typeRuleFor(i int) *typeRule {
 	s := &c.t.Source.Columns[i]
 	for n := range c.types {
 		glob := c.rules.Types[n].Column
-		if c.types[n].matches(&s.Type) && (glob == nil || glob(c.t.Source.Schema, c.t.Source.Name, s.Name)) {
+		if c.types[n].matches(c.t.Source.Engine, &s.Type) && (glob == nil || glob(c.t.Source.Schema, c.t.Source.Name, s.Name)) {
 			c.used[n] = true
 			return &c.types[n]
 		}
@@ -131,7 +150,7 @@ func (c *tableCompiler) calculated(source int, r ColumnRule) {
 		column = s.Name
 		rule := c.typeRuleFor(source)
 		p = c.policyFor(rule, column)
-		if own, ok := sourceTypeOf(&s.Type); ok && alike(own.class, src.class) {
+		if own, ok := sourceTypeOf(c.t.Source.Engine, &s.Type); ok && alike(own.class, src.class) {
 			pg = own.defaultType()
 			if rule != nil && rule.as != nil {
 				pg, atUTC = rule.as.complete(own), rule.atUTC
@@ -269,7 +288,7 @@ func (c *tableCompiler) keyColumn(at, source int) {
 		t.KeyHashable = false
 		t.Ordered = t.Ordered && k != change.Text
 	}
-	if s.Type.Collation != "" {
+	if s.Type.Collation != "" && t.Source.Engine.MySQLish() {
 		t.Ordered = false
 		c.remark("key_collation", c.object(s.Name), "keys that differ in case, accents or blanks at the end are one on the source and several in the target", "the application must go on writing keys in one form")
 	}

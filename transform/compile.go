@@ -10,7 +10,7 @@ import (
 	"github.com/crossfade-io/crossfade/transform/expression"
 )
 
-// Compile checks the rules against the tables of a MySQL source and makes a plan. What is wrong is a [Mistakes] error that names everything.
+// Compile checks the rules against the tables of a source and makes a plan. What is wrong is a [Mistakes] error that names everything.
 func Compile(rules Rules, tables []*catalog.Table) (*Plan, error) {
 	c := &compiler{rules: rules, plan: &Plan{}, tables: tables, used: make([]bool, len(rules.Types))}
 	c.checkRules()
@@ -45,7 +45,8 @@ type compiler struct {
 
 // typeRule is a rule of Types, read.
 type typeRule struct {
-	typ      string // behind "mysql:"
+	postgres bool   // for columns of PostgreSQL; else of MySQL and MariaDB
+	typ      string // behind "mysql:" or "postgres:"
 	as       *pgType
 	atUTC    bool
 	zero     zeroPolicy
@@ -64,15 +65,15 @@ func (c *compiler) remark(code, object, reason, remedy string) {
 
 // checkRules looks at what can be judged without a table.
 func (c *compiler) checkRules() {
+	if c.rules.Engine == "" {
+		c.rules.Engine = change.Postgres
+	}
 	switch c.rules.Identifiers {
 	case "":
-		c.rules.Identifiers = Lower
+		c.rules.Identifiers = c.identifiers()
 	case Lower, Keep:
 	default:
 		c.mistakes.add("identifiers", "transform.identifiers", fmt.Sprintf("%q is neither lower nor keep", c.rules.Identifiers), "write one of them")
-	}
-	if c.rules.Engine == "" {
-		c.rules.Engine = change.Postgres
 	}
 	if c.rules.Schema == "" {
 		c.rules.Schema = "public"
@@ -93,6 +94,16 @@ func (c *compiler) checkRules() {
 	}
 }
 
+// identifiers: names go on as they are where both sides write them alike.
+func (c *compiler) identifiers() Identifiers {
+	for _, t := range c.tables {
+		if t.Engine.MySQLish() != c.rules.Engine.MySQLish() {
+			return Lower
+		}
+	}
+	return Keep
+}
+
 func (c *compiler) similar(n Name) string {
 	for _, t := range c.tables {
 		if strings.EqualFold(t.Schema, n.Schema) && strings.EqualFold(t.Name, n.Table) {
@@ -108,7 +119,13 @@ func (c *compiler) typeRule(r TypeRule) (out typeRule) {
 	out.typ = strings.Join(strings.Fields(typ), " ")
 	name, _, _ := strings.Cut(out.typ, " ")
 	name, _, _ = strings.Cut(name, "(")
-	if engine != "mysql" && engine != "mariadb" || !mysqlTypes[name] {
+	out.postgres = engine == "postgres"
+	switch {
+	case len(c.tables) > 0 && c.tables[0].Engine == change.Postgres:
+		if !out.postgres || name == "" {
+			c.mistakes.add("type_rule", object, fmt.Sprintf("%q is not a type of PostgreSQL", r.Match), `write postgres:type, such as postgres:numeric, postgres:character varying(20) or postgres:timestamp with time zone`)
+		}
+	case engine != "mysql" && engine != "mariadb" || !mysqlTypes[name]:
 		c.mistakes.add("type_rule", object, fmt.Sprintf("%q is not a type of MySQL", r.Match), "write mysql:type, such as mysql:datetime, mysql:tinyint(1) or mysql:bigint unsigned")
 	}
 	if r.As != "" {
@@ -130,7 +147,10 @@ func (c *compiler) typeRule(r TypeRule) (out typeRule) {
 }
 
 // matches reports whether a rule is for this type.
-func (r typeRule) matches(t *catalog.Type) bool {
+func (r typeRule) matches(e change.Engine, t *catalog.Type) bool {
+	if r.postgres != (e == change.Postgres) {
+		return false
+	}
 	full := strings.Join(strings.Fields(strings.ToLower(t.Full)), " ")
 	return r.typ == t.Name || r.typ == full || t.Unsigned && r.typ == t.Name+" unsigned"
 }
@@ -162,17 +182,23 @@ func (c *compiler) table(s *catalog.Table) *Table {
 func (c *compiler) targetName(s *catalog.Table, rule TableRule) (schema, name string) {
 	schema, name = rule.Target.Schema, rule.Target.Table
 	if schema == "" {
-		schema = c.rules.Schema
-		for _, r := range c.rules.Schemas {
-			if r.Source == s.Schema {
-				schema = r.Target
-			}
-		}
+		schema = c.targetSchema(s.Schema)
 	}
 	if name == "" {
 		name = c.rules.Identifiers.fold(s.Name)
 	}
 	return schema, name
+}
+
+// targetSchema is where the tables of a schema go that no rule places.
+func (c *compiler) targetSchema(source string) string {
+	schema := c.rules.Schema
+	for _, r := range c.rules.Schemas {
+		if r.Source == source {
+			schema = r.Target
+		}
+	}
+	return schema
 }
 
 // collisions refuses two tables in one place.
@@ -227,6 +253,8 @@ func (c *tableCompiler) columns() {
 		switch {
 		case c.replaced[i]:
 			c.ruled(i, rules[i])
+		case c.same() && c.t.Source.Columns[i].Generated != "":
+			c.t.regenerate = append(c.t.regenerate, i)
 		default:
 			c.plain(i, "", "", true)
 		}
@@ -311,13 +339,19 @@ func (c *tableCompiler) ruled(i int, rules []ColumnRule) {
 	}
 }
 
-// stale refuses generated columns of MariaDB: the new image of an update does not have their new values.
+// stale refuses generated columns whose values the log does not have: MariaDB's has old ones in the new image of an update, PostgreSQL's has none.
 func (c *tableCompiler) stale(columns ...int) {
 	for _, i := range columns {
-		if s := &c.t.Source.Columns[i]; c.t.Source.Engine == change.MariaDB && s.Generated != "" {
-			c.mistakes.add("generated", c.object(s.Name), "it is generated, and MariaDB's log does not carry its new value when a row is updated",
-				"drop it in transform.tables, and generate it in the target or calculate it by value from the columns that it is made of")
+		s := &c.t.Source.Columns[i]
+		if s.Generated == "" || c.t.Source.Engine == change.MySQL {
+			continue
 		}
+		reason := "it is generated, and MariaDB's log does not carry its new value when a row is updated"
+		if c.t.Source.Engine == change.Postgres {
+			reason = "it is generated, and PostgreSQL's log does not carry its value"
+		}
+		c.mistakes.add("generated", c.object(s.Name), reason,
+			"drop it in transform.tables, and generate it in the target or calculate it by value from the columns that it is made of")
 	}
 }
 

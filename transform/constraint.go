@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // indexes makes the indexes of a table. Those that PostgreSQL has no plain equivalent for are named in a warning.
@@ -22,6 +23,10 @@ func (d *ddlCompiler) indexes(t *Table) {
 
 func (d *ddlCompiler) index(t *Table, x *catalog.Index) {
 	object := t.Source.String() + "." + x.Name
+	if t.Source.Engine == change.Postgres && t.Target.Engine == change.Postgres {
+		d.sameIndex(t, x)
+		return
+	}
 	lost := func(reason string) {
 		remedy := "make one by hand after the move, if it is wanted"
 		if x.Unique {
@@ -147,7 +152,7 @@ func (d *ddlCompiler) wide(t *Table, x *catalog.Index) {
 		if strings.HasPrefix(typ.Charset, "utf8") {
 			width = 4
 		}
-		switch s, _ := sourceTypeOf(typ); s.class {
+		switch s, _ := sourceTypeOf(t.Source.Engine, typ); s.class {
 		case texts, binaries:
 			bytes += size * width
 		}
@@ -190,6 +195,10 @@ func (d *ddlCompiler) foreignKeys(t *Table) {
 		lost := func(reason string) {
 			d.warn("foreign_key", object, "the foreign key is not carried over: "+reason, "add one by hand after the move, if it is wanted")
 		}
+		if f.NotValid {
+			lost("the source has not validated it")
+			continue
+		}
 		parent := d.plan.Table(f.RefSchema + "." + f.RefTable)
 		if parent == nil {
 			lost(fmt.Sprintf("its parent table %s.%s is not moved", f.RefSchema, f.RefTable))
@@ -206,7 +215,7 @@ func (d *ddlCompiler) foreignKeys(t *Table) {
 		for n := range child {
 			a, b := &t.Target.Columns[child[n]], &parent.Target.Columns[ref[n]]
 			childNames, refNames = append(childNames, quote(a.Name)), append(refNames, b.Name)
-			if t.Columns[child[n]].pg.base != parent.Columns[ref[n]].pg.base {
+			if !t.Columns[child[n]].pg.alike(parent.Columns[ref[n]].pg) {
 				mismatch = fmt.Sprintf("%s is %s, %s.%s is %s", a.Name, a.Type, parent.Source, b.Name, b.Type)
 			}
 		}
@@ -219,7 +228,7 @@ func (d *ddlCompiler) foreignKeys(t *Table) {
 			continue
 		}
 		for _, name := range f.Columns {
-			if collation := t.Source.Columns[t.Source.Column(name)].Type.Collation; collation != "" && !strings.HasSuffix(collation, "_bin") {
+			if collation := t.Source.Columns[t.Source.Column(name)].Type.Collation; t.Source.Engine.MySQLish() && collation != "" && !strings.HasSuffix(collation, "_bin") {
 				d.warn("foreign_key_collation", object, fmt.Sprintf("under the collation %s a child may be written with other letters than its parent; in the target it may not", collation),
 					"bring children and parents into one form on the source, else the foreign key cannot be validated")
 				break
@@ -243,6 +252,12 @@ func (d *ddlCompiler) addForeignKey(t, parent *Table, f *catalog.ForeignKey, chi
 			d.mistakes.add("foreign_key", t.Source.String()+"."+f.Name, fmt.Sprintf("ON %s %s is unknown", rule[0], rule[1]), "run a newer version, or drop the foreign key on the source")
 			return
 		}
+	}
+	if f.Deferrable {
+		def += " DEFERRABLE"
+	}
+	if f.Deferred {
+		def += " INITIALLY DEFERRED"
 	}
 	name := d.constraints[t].take(d.rules.Identifiers.fold(f.Name), t.Source.String()+"."+f.Name)
 	d.constraint(t, ForeignKeyStatement, name, def+" NOT VALID")

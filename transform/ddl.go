@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // Phase says when statements run.
@@ -24,6 +25,7 @@ type StatementKind string
 
 const (
 	SchemaStatement     StatementKind = "schema"
+	TypeStatement       StatementKind = "type"
 	SequenceStatement   StatementKind = "sequence"
 	TableStatement      StatementKind = "table"
 	UniqueStatement     StatementKind = "unique"
@@ -70,12 +72,10 @@ func (c *compiler) ddl() {
 	d := &ddlCompiler{compiler: c, spaces: map[string]namespace{}, after: map[StatementKind][]Statement{}, undo: map[StatementKind][]Statement{}, uniques: map[string][][]string{}, constraints: map[*Table]namespace{}}
 	// Tables own their names before anything derived takes one.
 	for _, t := range c.plan.tables {
-		if d.spaces[t.Target.Schema] == nil {
-			d.spaces[t.Target.Schema] = namespace{}
-			d.before = append(d.before, Statement{Object: t.Target.Schema, Kind: SchemaStatement, SQL: "CREATE SCHEMA IF NOT EXISTS " + quote(t.Target.Schema)})
-		}
+		d.schema(t.Target.Schema)
 		d.spaces[t.Target.Schema][t.Target.Name] = true
 	}
+	d.ownTypes()
 	for _, t := range c.plan.tables {
 		d.table(t)
 	}
@@ -94,8 +94,16 @@ func (c *compiler) ddl() {
 	for _, k := range afterOrder {
 		c.plan.ddl[After] = append(c.plan.ddl[After], d.after[k]...)
 	}
-	for _, k := range []StatementKind{ForeignKeyStatement, TableStatement, SequenceStatement, TriggerStatement} {
+	for _, k := range []StatementKind{ForeignKeyStatement, TableStatement, SequenceStatement, TriggerStatement, TypeStatement} {
 		c.plan.ddl[Undo] = append(c.plan.ddl[Undo], d.undo[k]...)
+	}
+}
+
+// schema makes a schema, once.
+func (d *ddlCompiler) schema(name string) {
+	if d.spaces[name] == nil {
+		d.spaces[name] = namespace{}
+		d.before = append(d.before, Statement{Object: name, Kind: SchemaStatement, SQL: "CREATE SCHEMA IF NOT EXISTS " + quote(name)})
 	}
 }
 
@@ -113,10 +121,21 @@ func (t *Table) quoted() string { return quoteName(t.Target.Schema, t.Target.Nam
 func (d *ddlCompiler) table(t *Table) {
 	source := t.Source.String()
 	var lines []string
+	again := d.generated(t)
 	for i := range t.Columns {
+		for len(again) > 0 && t.Columns[i].Source > again[0].source { // in the order of the source
+			lines, again = append(lines, again[0].line), again[1:]
+		}
 		lines = append(lines, d.column(t, i))
 	}
-	pkey := d.spaces[t.Target.Schema].take(t.Target.Name+"_pkey", source+" primary key")
+	for _, g := range again {
+		lines = append(lines, g.line)
+	}
+	pkey := t.Target.Name + "_pkey"
+	if t.Source.Engine == change.Postgres && t.Source.KeyIsPrimary {
+		pkey = d.rules.Identifiers.fold(t.Source.KeyName)
+	}
+	pkey = d.spaces[t.Target.Schema].take(pkey, source+" primary key")
 	d.constraints[t] = namespace{pkey: true}
 	lines = append(lines, fmt.Sprintf("CONSTRAINT %s PRIMARY KEY (%s)", quote(pkey), columnList(t, t.Target.Key)))
 	d.before = append(d.before, Statement{Table: source, Object: t.Target.String(), Kind: TableStatement,
@@ -169,6 +188,11 @@ func (d *ddlCompiler) counter(t *Table, i int) string {
 func (d *ddlCompiler) column(t *Table, i int) string {
 	col, plan := &t.Target.Columns[i], &t.Columns[i]
 	line := quote(col.Name) + " " + col.Type
+	if plan.same {
+		if collation := t.Source.Columns[plan.Source].Type.Collation; collation != "" {
+			line += " COLLATE " + quote(collation)
+		}
+	}
 	object := t.Source.String() + "." + col.Name
 	switch counted := t.counted(i); {
 	case counted != nil && plan.pg.base.integer():
@@ -214,6 +238,9 @@ func (d *ddlCompiler) comments(t *Table) {
 // rest warns about what is not carried over.
 func (d *ddlCompiler) rest(t *Table) {
 	for _, c := range t.Source.Checks {
+		if d.check(t, &c) {
+			continue
+		}
 		d.warn("check", t.Source.String()+"."+c.Name, fmt.Sprintf("the check constraint %s is not carried over", c.Expr), "add it to the target by hand after the move, if it is wanted")
 	}
 	for _, name := range t.Source.Triggers {

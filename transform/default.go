@@ -22,6 +22,13 @@ func (d *ddlCompiler) defaultOf(t *Table, i int) string {
 	if s.Default == nil || s.Generated != "" {
 		return ""
 	}
+	if t.Source.Engine == change.Postgres {
+		if !plan.same {
+			d.warn("default", t.Source.String()+"."+s.Name, fmt.Sprintf("the default %s is not carried over: the column has another type in the target", *s.Default), "add a default to the target column by hand, or have the application give the value")
+			return ""
+		}
+		return d.postgresDefault(s, t.Source.String()+"."+s.Name)
+	}
 	if s.DefaultIsExpr {
 		if out := expressionDefault(*s.Default, plan.pg); out != "" {
 			return out
@@ -55,7 +62,7 @@ func literalDefault(text string, s *catalog.Column, plan *ColumnPlan, lossy int)
 
 // sourceValue reads a default as information_schema shows it.
 func sourceValue(text string, t *catalog.Type) (change.Value, error) {
-	src, ok := sourceTypeOf(t)
+	src, ok := mysqlTypeOf(t)
 	if !ok {
 		return change.Value{}, fmt.Errorf("a value of type %s", t.Full)
 	}

@@ -155,3 +155,27 @@ func fromInterval(fraction int) converter {
 		return v, nil
 	}
 }
+
+// allDigitsOf gives a moment of PostgreSQL, which leaves zeros out at the end, n digits after the second. Infinity and moments before our era have none to give.
+func allDigitsOf(n int) converter {
+	return func(s *scratch, v change.Value) (change.Value, error) {
+		if len(v.B) < len("2024-01-31 10:00:00") || v.B[len(v.B)-1] == 'C' {
+			return v, nil
+		}
+		mark, have := len(s.buf), 0
+		if dot := bytes.IndexByte(v.B, '.'); dot >= 0 {
+			have = len(v.B) - dot - 1
+		}
+		if have >= n {
+			return v, nil
+		}
+		if s.buf = append(s.buf, v.B...); have == 0 {
+			s.buf = append(s.buf, '.')
+		}
+		for ; have < n; have++ {
+			s.buf = append(s.buf, '0')
+		}
+		v.B = s.keep(mark)
+		return v, nil
+	}
+}

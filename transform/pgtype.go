@@ -33,6 +33,7 @@ const (
 	pgJSON
 	pgUUID
 	pgInet
+	pgSame // a type of PostgreSQL that only a column of the same type becomes
 )
 
 // pgType is a PostgreSQL type. mods says how many of a and b count: length, fraction, or precision and scale.
@@ -40,6 +41,9 @@ type pgType struct {
 	base base
 	mods int
 	a, b int
+	// name and held: of pgSame, as format_type writes it, and the form of its values.
+	name string
+	held change.Kind
 }
 
 var pgNames = map[base]string{
@@ -50,6 +54,9 @@ var pgNames = map[base]string{
 
 // String writes the type as format_type does.
 func (t pgType) String() string {
+	if t.base == pgSame {
+		return t.name
+	}
 	s := pgNames[t.base]
 	switch t.mods {
 	case 1:
@@ -65,6 +72,9 @@ func (t pgType) String() string {
 	}
 	return s
 }
+
+// alike reports whether values of both types can be compared by a foreign key.
+func (t pgType) alike(o pgType) bool { return t.base == o.base && t.name == o.name }
 
 func (b base) integer() bool { return b == pgSmallint || b == pgInteger || b == pgBigint }
 func (b base) text() bool    { return b == pgVarchar || b == pgChar || b == pgText }
@@ -98,6 +108,8 @@ func (t pgType) kind() change.Kind {
 		return change.Bits
 	case pgJSONB, pgJSON:
 		return change.JSON
+	case pgSame:
+		return t.held
 	default:
 		return change.Absent
 	}

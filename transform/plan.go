@@ -12,6 +12,7 @@ type Plan struct {
 	findings []catalog.Finding
 	lossy    []Lossy
 	ddl      [3][]Statement
+	types    []ownType
 }
 
 // Tables are the tables of the plan, in the order in which they were given to Compile.
@@ -55,6 +56,8 @@ type Table struct {
 	keys []keyPlan
 	// sequence of a counter that cannot be an identity column.
 	sequence string
+	// regenerate: the generated columns of the source that the target generates too.
+	regenerate []int
 }
 
 // ColumnPlan says what one target column is made from.
@@ -71,6 +74,8 @@ type ColumnPlan struct {
 	pg         pgType
 	// labels of an enum, which the target checks.
 	labels []string
+	// same: a column of PostgreSQL that keeps its type in PostgreSQL.
+	same bool
 	// carries: the column takes the default, the counter and the comment of the source column over.
 	carries bool
 }

@@ -12,7 +12,7 @@ import (
 type Rules struct {
 	// Engine of the target. Default: PostgreSQL.
 	Engine change.Engine
-	// Identifiers of the target that no rule names: lower (the default) or keep.
+	// Identifiers of the target that no rule names: lower or keep. Default: keep where both sides are PostgreSQL or both MySQL or MariaDB, else lower.
 	Identifiers Identifiers
 	// Schema takes the tables of source schemas that Schemas does not name. Default: public.
 	Schema  string
@@ -64,7 +64,7 @@ type ColumnRule struct {
 
 // TypeRule is a policy for the columns of a type. The first that matches a column wins.
 type TypeRule struct {
-	// Match is engine:type of the source, such as mysql:datetime, mysql:tinyint(1), mysql:bigint unsigned.
+	// Match is engine:type of the source, such as mysql:datetime, mysql:tinyint(1), mysql:bigint unsigned, postgres:numeric. mysql is for MariaDB too.
 	Match string
 	// Column selects columns; nil: all. Pattern is how it was written, for messages.
 	Column  func(schema, table, column string) bool

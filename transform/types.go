@@ -29,11 +29,13 @@ const (
 	jsons
 	bools
 	uuids
-	inets // addresses of MariaDB, of either length
+	inets   // addresses of MariaDB, of either length
+	printed // of PostgreSQL: what a type without a class of its own prints
 )
 
 var classNames = map[class]string{ints: "an integer", decimals: "a decimal", floats32: "a float", floats64: "a double", floats: "a float", texts: "text",
-	binaries: "binary", dates: "a date", datetimes: "a datetime", timestamps: "a timestamp", times: "a time", bitStrings: "bits", jsons: "JSON", bools: "a boolean", uuids: "a uuid", inets: "an address"}
+	binaries: "binary", dates: "a date", datetimes: "a datetime", timestamps: "a timestamp", times: "a time", bitStrings: "bits", jsons: "JSON", bools: "a boolean", uuids: "a uuid", inets: "an address",
+	printed: "a value of this type"}
 
 // sourceType is what is known of the values that a column is made from.
 type sourceType struct {
@@ -49,8 +51,15 @@ type sourceType struct {
 	labels   []string // of an enum
 }
 
-// sourceTypeOf describes a MySQL column's values.
-func sourceTypeOf(t *catalog.Type) (sourceType, bool) {
+// sourceTypeOf describes the values of a column of that engine; false for a type that cannot be moved.
+func sourceTypeOf(e change.Engine, t *catalog.Type) (sourceType, bool) {
+	if e == change.Postgres {
+		return postgresTypeOf(t), true
+	}
+	return mysqlTypeOf(t)
+}
+
+func mysqlTypeOf(t *catalog.Type) (sourceType, bool) {
 	signed := func(bits int) sourceType {
 		if t.Unsigned {
 			return sourceType{class: ints, high: math.MaxUint64 >> (64 - bits)}
@@ -198,6 +207,8 @@ func (s sourceType) defaultType() pgType {
 		return pgType{base: pgUUID}
 	case inets:
 		return pgType{base: pgInet}
+	case printed:
+		return pgType{base: pgText}
 	default:
 		return pgType{}
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -34,6 +35,7 @@ const (
 	oidVarbit      = 1562
 	oidUUID        = 2950
 	oidJSONB       = 3802
+	oidTextArray   = 1009
 )
 
 // outcome says what became of a value in binary form.
@@ -74,11 +76,12 @@ func (c *column) fits(v *change.Value) error {
 		}
 	case oidTimestamp, oidTimestamptz, oidTime, oidTimetz, oidInterval:
 		f := c.fraction()
-		if dot := indexByte(v.B, '.'); f < 6 && dot >= 0 && len(v.B)-dot-1 > f && !onlyZeros(v.B[dot+1+f:]) {
+		b := bytes.TrimSuffix(v.B, []byte(" BC"))
+		if dot := indexByte(b, '.'); f < 6 && dot >= 0 && len(b)-dot-1 > f && !onlyZeros(b[dot+1+f:]) {
 			return refuse(c, v, fmt.Sprintf("has more than %d digits of a second", f))
 		}
 	case oidDate:
-		if (v.Kind == change.DateTime || v.Kind == change.Timestamp || v.Kind == change.Text) && len(v.B) > 10 {
+		if v.Kind == change.DateTime || v.Kind == change.Timestamp || v.Kind == change.Text && len(v.B) > 10 {
 			return refuse(c, v, "has a time of day")
 		}
 	case oidFloat4:
@@ -162,6 +165,12 @@ func (c *column) binary(dst []byte, v *change.Value) ([]byte, outcome, error) {
 				return binary.BigEndian.AppendUint64(dst, uint64(us)), written, nil
 			}
 		}
+	case oidTime:
+		if v.Kind == change.Time {
+			if us, ok := parseClock(v.B, 24); ok && us <= 24*3600*1_000_000 {
+				return binary.BigEndian.AppendUint64(dst, uint64(us)), written, nil
+			}
+		}
 	case oidInterval:
 		if v.Kind == change.Time {
 			if us, ok := parseInterval(v.B); ok {
@@ -184,6 +193,10 @@ func (c *column) binary(dst []byte, v *change.Value) ([]byte, outcome, error) {
 	case oidBit, oidVarbit:
 		if v.Kind == change.Bits {
 			return appendBits(dst, v.B), written, nil
+		}
+	default:
+		if c.label && v.Kind == change.Text {
+			return append(dst, v.B...), written, nil
 		}
 	}
 	return dst, asText, nil
@@ -223,13 +236,7 @@ func (c *column) text(dst []byte, v *change.Value) []byte {
 			dst = append(dst, hex[b>>4], hex[b&15])
 		}
 		return dst
-	case change.Timestamp:
-		dst = append(dst, v.B...)
-		if c.oid == oidTimestamptz {
-			dst = append(dst, "+00"...)
-		}
-		return dst
-	default:
+	default: // a moment without a zone is UTC, as the session is
 		return v.AppendText(dst)
 	}
 }
@@ -237,6 +244,9 @@ func (c *column) text(dst []byte, v *change.Value) []byte {
 // arrayOf appends the column's values of all rows as one array parameter, and says whether it is binary.
 func (c *column) arrayOf(dst []byte, rows []change.Row, index int) (out []byte, format int16, err error) {
 	start := len(dst)
+	if c.cast != "" {
+		return c.textArray(dst, rows, index)
+	}
 	dst = append(dst, 0, 0, 0, 1, 0, 0, 0, 0)
 	dst = binary.BigEndian.AppendUint32(dst, c.oid)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(rows)))

@@ -12,7 +12,11 @@ import (
 
 // Ledger reads the ledger rows, by lane; none before the first start.
 func (t *Target) Ledger(ctx context.Context) (rows []apply.LaneRow, err error) {
-	err = t.do(ctx, "read the target", func(s *session) (err error) {
+	err = t.do(ctx, "read the ledger", func(s *session) (err error) {
+		there, err := s.query(ctx, "SELECT pg_catalog.to_regclass('crossfade.ledger') IS NOT NULL")
+		if err != nil || string(there[0][0]) != "t" {
+			return err
+		}
 		rows, err = s.Ledger(ctx)
 		return err
 	})

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -25,8 +26,10 @@ type column struct {
 	name     string // quoted
 	oid      uint32 // of the base type of a domain
 	array    uint32
-	modifier int32 // -1: none
-	identity bool  // generated always as identity
+	modifier int32  // -1: none
+	identity bool   // generated always as identity
+	label    bool   // of an enum: the binary form is the text
+	cast     string // the type, when its values go as an array of text: there is no array of arrays, and some are not separated by commas
 }
 
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
@@ -44,7 +47,7 @@ WITH RECURSIVE base(attnum, attname, oid, modifier, identity, generated) AS (
   UNION ALL
   SELECT b.attnum, b.attname, t.typbasetype, t.typtypmod, b.identity, b.generated
   FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
-SELECT b.attname, b.oid, t.typarray, b.modifier, b.identity, b.generated
+SELECT b.attname, b.oid, t.typarray, b.modifier, b.identity, b.generated, t.typtype = 'e', t.typarray = 0 OR t.typdelim <> ',', pg_catalog.format_type(b.oid, NULL)
 FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd'`, m.name)
 	if err != nil {
 		return nil, fmt.Errorf("read columns of %s: %w", shape, err)
@@ -64,11 +67,14 @@ FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd'`, 
 		oid, err1 := strconv.ParseUint(string(r[1]), 10, 32)
 		array, err2 := strconv.ParseUint(string(r[2]), 10, 32)
 		modifier, err3 := strconv.ParseInt(string(r[3]), 10, 32)
-		if err1 != nil || err2 != nil || err3 != nil || array == 0 {
-			return nil, fmt.Errorf("target column %s.%s has a type without arrays (%s), which cannot be written: use a base type", shape, want.Name, want.Type)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return nil, fmt.Errorf("read columns of %s: %s: %w", shape, want.Name, err)
 		}
-		m.columns[i] = column{name: quote(want.Name), oid: uint32(oid), array: uint32(array), modifier: int32(modifier), identity: string(r[4]) == "t"}
-		if c := &m.columns[i]; c.oid == oidNumeric && c.modifier >= 4 && c.scale() < 0 {
+		m.columns[i] = column{name: quote(want.Name), oid: uint32(oid), array: uint32(array), modifier: int32(modifier), identity: string(r[4]) == "t", label: string(r[6]) == "t"}
+		if string(r[7]) == "t" {
+			m.columns[i].array, m.columns[i].cast = oidTextArray, string(r[8])
+		}
+		if c := &m.columns[i]; c.oid == oidNumeric && c.modifier >= 4 && c.scale() < 0 && !strings.Contains(want.Type, ",-") { // else the source rounds alike
 			return nil, fmt.Errorf("target column %s.%s rounds whole numbers (a numeric with a scale below 0): give it a scale of 0", shape, want.Name)
 		}
 	}

@@ -98,29 +98,40 @@ ON CONFLICT (migration, side, source_table) DO UPDATE SET target_table = EXCLUDE
 	return err
 }
 
-// Remove deletes everything of this migration from our tables, and drops them when no other migration uses them.
+// Remove deletes everything of this migration from our tables, and drops them, and the schema, when nothing else uses them.
 func (t *Target) Remove(ctx context.Context) error {
 	return t.do(ctx, "remove the migration from the target", func(s *session) error {
 		rows, err := s.query(ctx, "SELECT pg_catalog.to_regclass('crossfade.ledger') IS NOT NULL AND pg_catalog.to_regclass('crossfade.recopy') IS NOT NULL")
+		if err != nil {
+			return err
+		}
+		if string(rows[0][0]) == "t" {
+			if err := s.removeTables(ctx); err != nil {
+				return err
+			}
+		}
+		_, err = s.exec(ctx, dropSchema)
+		return err
+	})
+}
+
+func (s *session) removeTables(ctx context.Context) error {
+	t := s.target
+	return s.inTransaction(ctx, func() error {
+		if _, err := s.exec(ctx, lockKey); err != nil {
+			return err
+		}
+		for _, table := range []string{"ledger", "tables", "counts", "held", "recopy"} {
+			if _, err := s.exec(ctx, "DELETE FROM crossfade."+table+" WHERE migration = $1 AND side = $2", t.migration, t.side); err != nil {
+				return err
+			}
+		}
+		rows, err := s.query(ctx, "SELECT NOT EXISTS (SELECT 1 FROM crossfade.ledger) AND NOT EXISTS (SELECT 1 FROM crossfade.tables)")
 		if err != nil || string(rows[0][0]) != "t" {
 			return err
 		}
-		return s.inTransaction(ctx, func() error {
-			if _, err := s.exec(ctx, lockKey); err != nil {
-				return err
-			}
-			for _, table := range []string{"ledger", "tables", "counts", "held", "recopy"} {
-				if _, err := s.exec(ctx, "DELETE FROM crossfade."+table+" WHERE migration = $1 AND side = $2", t.migration, t.side); err != nil {
-					return err
-				}
-			}
-			rows, err := s.query(ctx, "SELECT NOT EXISTS (SELECT 1 FROM crossfade.ledger) AND NOT EXISTS (SELECT 1 FROM crossfade.tables)")
-			if err != nil || string(rows[0][0]) != "t" {
-				return err
-			}
-			_, err = s.exec(ctx, "DROP TABLE crossfade.ledger, crossfade.tables, crossfade.counts, crossfade.held, crossfade.recopy")
-			return err
-		})
+		_, err = s.exec(ctx, "DROP TABLE crossfade.ledger, crossfade.tables, crossfade.counts, crossfade.held, crossfade.recopy")
+		return err
 	})
 }
 

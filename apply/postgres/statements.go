@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -102,7 +103,7 @@ func insertSQL(m *meta, st *statement, overwrite bool) string {
 	} else {
 		b.WriteString("SELECT ")
 	}
-	list(&b, len(st.cols), ", ", func(i int) { st.source(&b, i) })
+	list(&b, len(st.cols), ", ", func(i int) { st.source(&b, m, i) })
 	if st.scalar {
 		b.WriteString(")")
 	}
@@ -136,27 +137,31 @@ func insertSQL(m *meta, st *statement, overwrite bool) string {
 	return b.String()
 }
 
-func unnest(b *strings.Builder, i int) {
+func unnest(b *strings.Builder, i int, c *column) {
 	b.WriteString("pg_catalog.unnest(")
 	placeholder(b, i)
 	b.WriteByte(')')
+	if c.cast != "" {
+		b.WriteString("::" + c.cast)
+	}
 }
 
 // source is where the values of an inserted column come from.
-func (st *statement) source(b *strings.Builder, i int) {
+func (st *statement) source(b *strings.Builder, m *meta, i int) {
 	if st.scalar {
 		placeholder(b, i)
 	} else {
-		unnest(b, i)
+		unnest(b, i, &m.columns[st.cols[i]])
 	}
 }
 
 // from writes the arrays as a table u with columns c0, c1 and so on, keys first. They are unnested in a list, which gives a row at a time; as functions in
 // FROM each would be written to a store of its own first.
-func from(b *strings.Builder, n int) {
+func (st *statement) from(b *strings.Builder, m *meta) {
+	columns := slices.Concat(st.keys, st.cols)
 	b.WriteString("(SELECT ")
-	list(b, n, ", ", func(i int) {
-		unnest(b, i)
+	list(b, len(columns), ", ", func(i int) {
+		unnest(b, i, &m.columns[columns[i]])
 		b.WriteString(" AS c" + strconv.Itoa(i))
 	})
 	b.WriteString(") AS u")
@@ -191,7 +196,7 @@ func updateSQL(m *meta, st *statement) string {
 	})
 	if !st.scalar {
 		b.WriteString(" FROM ")
-		from(&b, len(st.keys)+len(st.cols))
+		st.from(&b, m)
 	}
 	st.where(&b, m)
 	return b.String()
@@ -202,7 +207,7 @@ func deleteSQL(m *meta, st *statement) string {
 	b.WriteString("DELETE FROM " + m.name + " AS t")
 	if !st.scalar {
 		b.WriteString(" USING ")
-		from(&b, len(st.keys))
+		st.from(&b, m)
 	}
 	st.where(&b, m)
 	return b.String()

@@ -27,6 +27,7 @@ type Config struct {
 // Target is a PostgreSQL database.
 type Target struct {
 	config    *pgconn.Config
+	url       string
 	migration string
 	side      string
 	logger    *slog.Logger
@@ -59,7 +60,7 @@ func Open(ctx context.Context, c Config) (*Target, error) {
 	config.DialFunc = dialer.DialContext
 	config.RuntimeParams["application_name"] = "crossfade"
 	config.RuntimeParams["client_encoding"] = "UTF8"
-	t := &Target{config: config, migration: c.Migration, side: c.Side, logger: c.Logger}
+	t := &Target{config: config, url: c.URL, migration: c.Migration, side: c.Side, logger: c.Logger}
 	s, err := t.connect(ctx, plainSettings)
 	if err != nil {
 		return nil, err

@@ -70,7 +70,7 @@ func (c *checker) settings(ctx context.Context) error {
 		c.add(catalog.Error, "wal_sender_timeout", c.s.host(), fmt.Sprintf("wal_sender_timeout is %d ms: crossfade answers every %s", ms, statusEvery), "ALTER SYSTEM SET wal_sender_timeout = '60s'")
 	}
 	if set["fsync"] != "on" {
-		c.add(catalog.Error, "fsync", c.s.host(), "fsync is off: a crash of the server can undo what was copied already, and the fence of the cutover", "ALTER SYSTEM SET fsync = on")
+		c.add(catalog.Warning, "fsync", c.s.host(), "fsync is off: a crash of the server can undo what was copied already, and the fence of the cutover", "ALTER SYSTEM SET fsync = on")
 	}
 	if set["synchronous_commit"] == "off" {
 		c.add(catalog.Warning, "synchronous_commit", c.s.host(), "synchronous_commit is off: a crash of the server can undo writes that the application believes in", "ALTER SYSTEM SET synchronous_commit = on")

@@ -246,7 +246,7 @@ func TestTheServerForgetsOnlyWhatIsReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := tail.Place()
-	if err := tail.(interface{ status() error }).status(); err != nil {
+	if err := tail.(interface{ status(bool) error }).status(false); err != nil {
 		t.Fatal(err)
 	}
 	from, _ := parsePosition(s.from)

@@ -30,6 +30,9 @@ type tail struct {
 	held   atomic.Uint64
 	ended  chan struct{}
 	keeper sync.WaitGroup
+	// watched are the tables as they were when the tail began; altered is the first that is another now.
+	watched []*catalog.Table
+	altered atomic.Pointer[alteration]
 
 	relations map[uint32]*logged
 	pos       position
@@ -58,6 +61,7 @@ type transaction struct {
 const (
 	// statusEvery is how often the server hears from us, also while nobody asks for the next event: it must be well below wal_sender_timeout.
 	statusEvery = 5 * time.Second
+	watchEvery  = 5 * time.Second
 	// silence is after how long a server that says nothing is given up; it sends a keepalive at half of its wal_sender_timeout at the latest.
 	silence     = 90 * time.Second
 	keepScratch = 1 << 20
@@ -78,6 +82,7 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 	for _, c := range tables {
 		t.tables[c.String()] = c
 	}
+	t.watched = tables
 	t.held.Store(at.lsn)
 	if err := t.connect(ctx); err != nil {
 		return nil, err
@@ -122,8 +127,14 @@ func (t *tail) refused(err error) error {
 	}
 }
 
-// keep tells the server regularly that we are there and what it may forget.
+// keep tells the server regularly that we are there and what it may forget, and looks whether the tables are what they were.
 func (t *tail) keep() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel()
+	watch.Go(func() { t.watch(ctx) })
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
 	for {
@@ -131,18 +142,67 @@ func (t *tail) keep() {
 		case <-t.ended:
 			return
 		case <-tick.C:
-			if err := t.status(); err != nil {
+			if err := t.status(t.altered.Load() != nil); err != nil {
 				return // the reader meets it too
 			}
 		}
 	}
 }
 
-// status says what the server may forget: never 0, and never what has only been delivered.
-func (t *tail) status() error {
+// status says what the server may forget: never 0, and never what has only been delivered. The server answers at once if it is asked to.
+func (t *tail) status(answer bool) error {
 	t.reply.Lock()
 	defer t.reply.Unlock()
-	return pglogrepl.SendStandbyStatusUpdate(context.Background(), t.conn, pglogrepl.StandbyStatusUpdate{WALWritePosition: pglogrepl.LSN(t.held.Load())})
+	return pglogrepl.SendStandbyStatusUpdate(context.Background(), t.conn, pglogrepl.StandbyStatusUpdate{WALWritePosition: pglogrepl.LSN(t.held.Load()), ReplyRequested: answer})
+}
+
+// watch looks every few seconds whether each table is still what it was. The log says so only with the next row of it, which for a table that was dropped
+// never comes.
+func (t *tail) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for t.altered.Load() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		known := make(map[string]bool, len(t.watched))
+		for _, w := range t.watched {
+			known[w.String()] = true
+		}
+		now, err := t.source.Catalog(ctx, func(schema, table string) bool { return known[schema+"."+table] })
+		if err != nil {
+			continue // the reader meets a server that has gone
+		}
+		t.altered.Store(difference(t.watched, now))
+	}
+}
+
+// alteration is a table that is not what it was.
+type alteration struct{ table, reason string }
+
+func difference(was, now []*catalog.Table) *alteration {
+	found := make(map[string]*catalog.Table, len(now))
+	for _, n := range now {
+		found[n.String()] = n
+	}
+	for _, w := range was {
+		n := found[w.String()]
+		if n == nil {
+			return &alteration{w.String(), "it was dropped, or has another name now"}
+		}
+		if len(n.Columns) != len(w.Columns) {
+			return &alteration{w.String(), fmt.Sprintf("it has %d columns, and had %d", len(n.Columns), len(w.Columns))}
+		}
+		for i := range w.Columns {
+			a, b := &w.Columns[i], &n.Columns[i]
+			if a.Name != b.Name || a.Type.Full != b.Type.Full || (a.Generated == "") != (b.Generated == "") {
+				return &alteration{w.String(), fmt.Sprintf("its column %s of type %s is now %s of type %s", a.Name, a.Type.Full, b.Name, b.Type.Full)}
+			}
+		}
+	}
+	return nil
 }
 
 // Release says that everything up to a position is durable elsewhere.
@@ -160,7 +220,7 @@ func (t *tail) Close() error {
 	if t.failed == nil || !errors.Is(t.failed, errClosed) {
 		close(t.ended)
 		t.keeper.Wait()
-		_ = t.status() // the connection may be gone
+		_ = t.status(false) // the connection may be gone
 	}
 	t.failed = errClosed
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -199,6 +259,9 @@ func (t *tail) step(ctx context.Context) (bool, error) {
 		l := t.truncated[0]
 		t.truncated = t.truncated[1:]
 		return t.truncate(l)
+	}
+	if a := t.altered.Load(); a != nil && !t.tx.open {
+		return false, t.stop(a.table, a.reason, "undo the change of the table, or start the migration again")
 	}
 	quiet, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
@@ -250,7 +313,7 @@ func (t *tail) data(ctx context.Context, b []byte) (bool, error) {
 // silent is pushed on by a commit of our own.
 func (t *tail) alive(ctx context.Context, reply bool) (bool, error) {
 	if reply {
-		if err := t.status(); err != nil {
+		if err := t.status(false); err != nil {
 			return false, fmt.Errorf("the connection to the log was lost: %w", err)
 		}
 	}

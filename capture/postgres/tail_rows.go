@@ -104,8 +104,11 @@ type typeID struct {
 	mod int32
 }
 
-// typeNames asks for the types of columns as the catalog writes them.
+// typeNames asks for the types of columns as the catalog writes them. The message that describes them has been read and does not come again: a caller who
+// has no more time does not end the question.
 func (t *tail) typeNames(ctx context.Context, columns []logColumn) (map[typeID]string, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+	defer cancel()
 	var oids []uint32
 	var mods []int32
 	for _, c := range columns {

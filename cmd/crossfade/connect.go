@@ -9,11 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/crossfade-io/crossfade/apply/postgres"
+	topostgres "github.com/crossfade-io/crossfade/apply/postgres"
 	"github.com/crossfade-io/crossfade/capture/mysql"
+	"github.com/crossfade-io/crossfade/capture/postgres"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover/verify"
 	"github.com/crossfade-io/crossfade/internal/change"
@@ -25,6 +23,13 @@ func databaseName(name string) string { return strings.ReplaceAll(name, "-", "_"
 
 func openSource(ctx context.Context, cfg *configs.Config, log *slog.Logger) (source, error) {
 	u := cfg.Source.URL
+	if u.Engine() == configs.Postgres {
+		s, err := postgres.Open(ctx, postgres.Config{URL: postgresURL(u), Migration: databaseName(cfg.Name), Heartbeat: time.Second, Readers: cfg.Snapshot.Parallel + 2}, log)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
 	tls, err := u.TLSConfig()
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("source.url: %w", err)}
@@ -52,54 +57,22 @@ func serverID(name string) uint32 {
 	return h.Sum32()%0x3fffffff + 0x40000000
 }
 
-// targetConfig is how sessions of the target are opened.
-func targetConfig(u configs.URL) (*pgx.ConnConfig, error) {
-	c, err := pgx.ParseConfig("postgres://")
+// openCopied connects the target as verification sees it.
+func openCopied(ctx context.Context, cfg *configs.Config) (copied, error) {
+	p, err := verify.OpenPostgres(ctx, postgresURL(cfg.Target.URL), databaseName(cfg.Name))
 	if err != nil {
-		return nil, err
+		return nil, err // and no target that is nil inside
 	}
-	tls, err := u.TLSConfig()
-	if err != nil {
-		return nil, &usageError{fmt.Errorf("target.url: %w", err)}
-	}
-	c.Host, c.Port, c.Database, c.User, c.Password, c.TLSConfig = u.Host(), u.Port(), u.Database(), u.User(), u.Password().Reveal(), tls
-	c.Fallbacks = nil
-	c.ConnectTimeout = 10 * time.Second
-	c.RuntimeParams = map[string]string{"application_name": "crossfade"}
-	return c, nil
+	return p, nil
 }
 
-// openTarget returns a pool of sessions for all that is not the applier: verification, DDL, the gate.
-func openTarget(ctx context.Context, u configs.URL) (*pgxpool.Pool, error) {
-	conn, err := targetConfig(u)
+// openApplied connects the target as the applier sees it.
+func openApplied(ctx context.Context, cfg *configs.Config, log *slog.Logger) (target, error) {
+	t, err := topostgres.Open(ctx, topostgres.Config{URL: postgresURL(cfg.Target.URL), Migration: databaseName(cfg.Name), Logger: log})
 	if err != nil {
 		return nil, err
 	}
-	for k, v := range verify.SessionParameters {
-		conn.RuntimeParams[k] = v
-	}
-	pc, err := pgxpool.ParseConfig("postgres://")
-	if err != nil {
-		return nil, err
-	}
-	pc.ConnConfig = conn
-	pc.MaxConns = 12
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
-		return nil, err
-	}
-	ping, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	if err := pool.Ping(ping); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("connect to PostgreSQL at %s: %w; check target.url, the password and pg_hba.conf", u.Address(), err)
-	}
-	return pool, nil
-}
-
-// openApplyTarget connects the applier's side of the target.
-func openApplyTarget(ctx context.Context, cfg *configs.Config, log *slog.Logger) (*postgres.Target, error) {
-	return postgres.Open(ctx, postgres.Config{URL: postgresURL(cfg.Target.URL), Migration: databaseName(cfg.Name), Logger: log})
+	return t, nil
 }
 
 // postgresURL writes the URL with its password, which only the driver sees.

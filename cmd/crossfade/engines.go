@@ -3,10 +3,16 @@ package main
 import (
 	"context"
 
+	"github.com/crossfade-io/crossfade/apply"
+	topostgres "github.com/crossfade-io/crossfade/apply/postgres"
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/capture/mysql"
 	"github.com/crossfade-io/crossfade/capture/postgres"
+	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/gate"
+	"github.com/crossfade-io/crossfade/cutover/verify"
 	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // source is an engine that a migration leaves.
@@ -30,7 +36,65 @@ type source interface {
 	Close() error
 }
 
+// target is an engine that a migration fills.
+type target interface {
+	apply.Target
+	Check(ctx context.Context, tables []apply.TableSetup) ([]catalog.Finding, error)
+	// CheckCreate asks whether tables may be made in these schemas, and CheckTypes for types that columns need and nobody makes.
+	CheckCreate(ctx context.Context, schemas []string) ([]catalog.Finding, error)
+	CheckTypes(ctx context.Context, types []string) ([]catalog.Finding, error)
+	Catalog(ctx context.Context, match func(schema, table string) bool) ([]*catalog.Table, error)
+	Setup(ctx context.Context, tables []apply.TableSetup) error
+	// Ledger is empty before the first start.
+	Ledger(ctx context.Context) ([]apply.LaneRow, error)
+	Tables(ctx context.Context) ([]apply.TableRow, error)
+	Held(ctx context.Context) ([]apply.Held, error)
+	Counts(ctx context.Context) ([]apply.Count, error)
+	Recopy(ctx context.Context, source string) ([]apply.RecopyKey, error)
+	NotEmpty(ctx context.Context, tables []*change.Table) ([]*change.Table, error)
+	Truncate(ctx context.Context, tables []*change.Table) error
+	// Exec runs a statement of DDL. An [apply.LostError] says that it may be tried again.
+	Exec(ctx context.Context, sql string) error
+	Analyze(ctx context.Context, table *change.Table) error
+	DropUser(ctx context.Context) (string, error)
+	Remove(ctx context.Context) error
+	Close()
+}
+
+// copied is the target as verification sees it.
+type copied interface {
+	verify.Target
+	verify.Store
+	Setup(ctx context.Context) error
+	// Begun reports whether a checkpoint can be there.
+	Begun(ctx context.Context) (bool, error)
+	Remove(ctx context.Context) error
+	Close()
+}
+
+// leaver and enterer are the two sides as the cutover sees them.
+type leaver interface {
+	cutover.Leaver
+	// Seal closes the side for good by what needs nothing of ours, Unseal opens it.
+	Seal(ctx context.Context, definer string) error
+	Unseal(ctx context.Context) error
+	Remove(ctx context.Context) error
+	Close() error
+}
+
+type enterer interface {
+	cutover.Enterer
+	Ping(ctx context.Context) error
+	Remove(ctx context.Context) error
+	Close() error
+}
+
 var (
-	_ source = (*mysql.Source)(nil)
-	_ source = (*postgres.Source)(nil)
+	_ source  = (*mysql.Source)(nil)
+	_ source  = (*postgres.Source)(nil)
+	_ target  = (*topostgres.Target)(nil)
+	_ copied  = (*verify.Postgres)(nil)
+	_ leaver  = (*gate.MySQL)(nil)
+	_ leaver  = (*gate.Postgres)(nil)
+	_ enterer = (*gate.Postgres)(nil)
 )

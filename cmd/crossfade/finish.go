@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
+	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/transform"
 )
@@ -91,8 +89,8 @@ func (m *migration) finishSchema(ctx context.Context) error {
 		return err
 	}
 	for _, t := range m.plan.Tables() {
-		if _, err := m.pool.Exec(ctx, "ANALYZE "+pgx.Identifier{t.Target.Schema, t.Target.Name}.Sanitize()); err != nil {
-			return fmt.Errorf("gather statistics of %s: %w", t.Target, err)
+		if err := m.target.Analyze(ctx, t.Target); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -100,27 +98,16 @@ func (m *migration) finishSchema(ctx context.Context) error {
 
 func (m *migration) execTarget(ctx context.Context, s transform.Statement) error {
 	m.log.Info("target schema", "table", s.Table, "object", s.Object, "kind", string(s.Kind))
-	if _, err := m.pool.Exec(ctx, s.SQL); err != nil {
-		err = fmt.Errorf("%s %s of %s on the target: %w; statement: %s", s.Kind, s.Object, s.Table, err, s.SQL)
-		if refusedBySQL(err) {
-			return &permanent{err}
-		}
+	err := m.target.Exec(ctx, s.SQL)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s %s of %s on the target: %w; statement: %s", s.Kind, s.Object, s.Table, err, s.SQL)
+	var lost *apply.LostError
+	if errors.As(err, &lost) {
 		return err
 	}
-	return nil
-}
-
-// refusedBySQL reports whether the server has understood a statement and will refuse it again: not for want of a connection, a lock, room or a primary.
-func refusedBySQL(err error) bool {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || len(pg.Code) != 5 {
-		return false
-	}
-	switch pg.Code[:2] {
-	case "08", "25", "40", "53", "55", "57", "58":
-		return false
-	}
-	return true
+	return &permanent{err} // the server has understood the statement, and will refuse it again
 }
 
 // firstVerification compares everything once after the tables are strict, unless an earlier start has done it.

@@ -8,14 +8,15 @@ import (
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/gate"
+	"github.com/crossfade-io/crossfade/cutover/protocol"
 	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/internal/control"
 )
 
 // gates are the two sides as the cutover sees them.
 type gates struct {
-	source *gate.MySQL
-	target *gate.Postgres
+	source leaver
+	target enterer
 	tables []cutover.Table
 }
 
@@ -40,6 +41,19 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 		g.tables = append(g.tables, ct)
 		names = append(names, ct.Source)
 	}
+	target, err := gate.NewPostgres(postgresGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, g.tables))
+	if err != nil {
+		return nil, err
+	}
+	g.target = target
+	if cfg.Source.URL.Engine() == configs.Postgres {
+		source, err := gate.OpenPostgres(ctx, postgresGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables))
+		if err != nil {
+			return nil, err
+		}
+		g.source = source
+		return g, nil
+	}
 	login, err := mysqlLogin(cfg.Source.URL)
 	if err != nil {
 		return nil, err
@@ -50,17 +64,20 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 			return nil, err
 		}
 	}
-	tc := gate.PostgresConfig{Migration: databaseName(cfg.Name), URL: postgresURL(cfg.Target.URL), Tables: g.tables}
-	if !cfg.Target.ProbeURL.IsZero() {
-		tc.Probe = postgresURL(cfg.Target.ProbeURL)
-	}
-	if g.target, err = gate.NewPostgres(tc); err != nil {
+	source, err := gate.OpenMySQL(ctx, sc)
+	if err != nil {
 		return nil, err
 	}
-	if g.source, err = gate.OpenMySQL(ctx, sc); err != nil {
-		return nil, err
-	}
+	g.source = source
 	return g, nil
+}
+
+func postgresGate(cfg *configs.Config, side protocol.Side, u, probe configs.URL, tables []cutover.Table) gate.PostgresConfig {
+	out := gate.PostgresConfig{Migration: databaseName(cfg.Name), URL: postgresURL(u), Tables: tables, Side: side}
+	if !probe.IsZero() {
+		out.Probe = postgresURL(probe)
+	}
+	return out
 }
 
 func (g *gates) close() {

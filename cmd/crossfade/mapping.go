@@ -13,7 +13,7 @@ import (
 
 // rules is the mapping as the configuration writes it.
 func rules(cfg *configs.Config) (transform.Rules, error) {
-	r := transform.Rules{Identifiers: transform.Identifiers(cfg.Transform.Identifiers), Schema: cfg.Target.SchemaFor("")}
+	r := transform.Rules{Engine: change.Engine(cfg.Target.URL.Engine()), Identifiers: transform.Identifiers(cfg.Transform.Identifiers), Schema: cfg.Target.SchemaFor("")}
 	for _, s := range cfg.Target.Schemas {
 		r.Schemas = append(r.Schemas, transform.SchemaRule{Source: s.Source, Target: s.Target})
 	}

@@ -7,10 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/crossfade-io/crossfade/apply"
-	"github.com/crossfade-io/crossfade/apply/postgres"
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
@@ -47,8 +44,8 @@ type migration struct {
 // ends are the two databases, the mapping between them, and the stream.
 type ends struct {
 	source source
-	pool   *pgxpool.Pool
-	target *postgres.Target
+	copied copied
+	target target
 	stream *stream.Log
 	tables []*catalog.Table // selected source tables, in the versions in force where capture goes on
 	plan   *transform.Plan
@@ -97,8 +94,8 @@ func (m *migration) close() {
 	if m.target != nil {
 		m.target.Close()
 	}
-	if m.pool != nil {
-		m.pool.Close()
+	if m.copied != nil {
+		m.copied.Close()
 	}
 }
 

@@ -22,7 +22,7 @@ func statusFromDatabases(ctx context.Context, cfg *configs.Config) (control.Stat
 	if err := m.openDatabases(ctx); err != nil {
 		return s, fmt.Errorf("the daemon is not running, and the databases cannot be asked: %w", err)
 	}
-	ledger, err := m.ledger(ctx)
+	ledger, err := m.target.Ledger(ctx)
 	if err != nil || len(ledger) == 0 {
 		return s, err
 	}
@@ -60,12 +60,12 @@ func (m *migration) offlineTables(ctx context.Context, s *control.Status) error 
 		return err
 	}
 	var verified verify.State
-	var begun bool
-	if err := m.pool.QueryRow(ctx, "SELECT to_regclass('crossfade.touched') IS NOT NULL").Scan(&begun); err != nil {
-		return fmt.Errorf("look for the state of the verification: %w", err)
+	begun, err := m.copied.Begun(ctx)
+	if err != nil {
+		return err
 	}
 	if begun {
-		v := m.newVerifier(verify.NewPostgres(m.pool, databaseName(m.cfg.Name)))
+		v := m.newVerifier()
 		if _, _, err := v.Restore(ctx); err != nil {
 			return err
 		}

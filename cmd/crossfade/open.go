@@ -39,10 +39,10 @@ func (m *migration) open(ctx context.Context) (err error) {
 
 // openTarget connects both of our sides of the target: verification and gate, and the applier.
 func (m *migration) openTarget(ctx context.Context) (err error) {
-	if m.pool, err = openTarget(ctx, m.cfg.Target.URL); err != nil {
+	if m.copied, err = openCopied(ctx, m.cfg); err != nil {
 		return err
 	}
-	m.target, err = openApplyTarget(ctx, m.cfg, m.log)
+	m.target, err = openApplied(ctx, m.cfg, m.log)
 	return err
 }
 
@@ -80,11 +80,11 @@ func (m *migration) remember(ctx context.Context, key string, v any) error {
 
 // start finds where capture goes on: behind the last frame of the stream, or where the migration began.
 func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
-	ledger, err := m.ledger(ctx)
+	ledger, err := m.target.Ledger(ctx)
 	if err != nil {
 		return s, err
 	}
-	tables, err := m.copied(ctx)
+	tables, err := m.copyProgress(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -130,22 +130,6 @@ func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
 	return s, nil
 }
 
-// ledger reads the ledger; before the first start there is none.
-func (m *migration) ledger(ctx context.Context) ([]apply.LaneRow, error) {
-	var there bool
-	if err := m.pool.QueryRow(ctx, "SELECT to_regclass('crossfade.ledger') IS NOT NULL").Scan(&there); err != nil {
-		return nil, fmt.Errorf("look for the ledger on the target: %w", err)
-	}
-	if !there {
-		return nil, nil
-	}
-	rows, err := m.target.Ledger(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the ledger: %w", err)
-	}
-	return rows, nil
-}
-
 // lowest is the ledger row that stands furthest back.
 func lowest(ledger []apply.LaneRow) (low apply.LaneRow) {
 	for i, l := range ledger {
@@ -156,8 +140,8 @@ func lowest(ledger []apply.LaneRow) (low apply.LaneRow) {
 	return low
 }
 
-// copied is what the target knows of the snapshot.
-func (m *migration) copied(ctx context.Context) (map[string]capture.Progress, error) {
+// copyProgress is what the target knows of the snapshot.
+func (m *migration) copyProgress(ctx context.Context) (map[string]capture.Progress, error) {
 	rows, err := m.target.Tables(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the progress of the snapshot: %w", err)

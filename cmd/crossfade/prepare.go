@@ -52,7 +52,7 @@ func (m *migration) prepareFirst(ctx context.Context) (err error) {
 	if bad := errorsIn(findings); len(bad) > 0 {
 		return control.Fail(control.ExitRefused, fmt.Errorf("%s:\n%s", errorCount(bad), findingsText(bad)), "")
 	}
-	if ledger, err := m.ledger(ctx); err != nil {
+	if ledger, err := m.target.Ledger(ctx); err != nil {
 		return err
 	} else if len(ledger) > 0 {
 		return control.Fail(control.ExitRefused, errors.New("the target holds the ledger of this migration, and the stream is new: its frames are lost"),
@@ -118,7 +118,7 @@ func (m *migration) prepareAgain(ctx context.Context) (err error) {
 	if string(before) != string(after) {
 		return refused("the mapping of the tables has changed since the migration began; restore transform and source.tables, or run `crossfade cleanup` and start again")
 	}
-	ledger, err := m.ledger(ctx)
+	ledger, err := m.target.Ledger(ctx)
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
+	"slices"
 
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/internal/catalog"
@@ -17,7 +16,7 @@ func (m *migration) checkTarget(ctx context.Context) ([]catalog.Finding, error) 
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := m.ledger(ctx)
+	ledger, err := m.target.Ledger(ctx)
 	if err != nil || len(ledger) > 0 {
 		return out, err // what is there now is ours
 	}
@@ -63,31 +62,19 @@ func (m *migration) checkTarget(ctx context.Context) ([]catalog.Finding, error) 
 }
 
 // checkCreate asks whether the tables may be made where the mapping puts them.
-func (m *migration) checkCreate(ctx context.Context) (out []catalog.Finding, err error) {
-	asked := map[string]bool{}
+func (m *migration) checkCreate(ctx context.Context) ([]catalog.Finding, error) {
+	var schemas []string
 	for _, t := range m.plan.Tables() {
-		schema := t.Target.Schema
-		if asked[schema] {
-			continue
-		}
-		asked[schema] = true
-		var exists, may bool
-		err := m.pool.QueryRow(ctx, `SELECT to_regnamespace(quote_ident($1)) IS NOT NULL,
-			coalesce(has_schema_privilege(to_regnamespace(quote_ident($1)), 'CREATE'), has_database_privilege(current_database(), 'CREATE'))`, schema).Scan(&exists, &may)
-		if err != nil {
-			return nil, fmt.Errorf("ask for the privileges on schema %s: %w", schema, err)
-		}
-		role, name := pgx.Identifier{m.cfg.Target.URL.User()}.Sanitize(), pgx.Identifier{schema}.Sanitize()
-		remedy := "GRANT CREATE, USAGE ON SCHEMA " + name + " TO " + role
-		if !exists {
-			remedy = "CREATE SCHEMA " + name + " AUTHORIZATION " + role
-		}
-		if !may {
-			out = append(out, catalog.Finding{Severity: catalog.Error, Code: "target_create", Object: "schema " + schema, Reason: "our user may not make tables there",
-				Remedy: remedy + ", or make the tables by hand with target.create: false"})
+		if !slices.Contains(schemas, t.Target.Schema) {
+			schemas = append(schemas, t.Target.Schema)
 		}
 	}
-	return out, nil
+	out, err := m.target.CheckCreate(ctx, schemas)
+	if err != nil {
+		return nil, err
+	}
+	missing, err := m.target.CheckTypes(ctx, m.plan.Needs())
+	return append(out, missing...), err
 }
 
 // targetTables reads those tables of the target that the plan fills, as far as they exist.
@@ -96,12 +83,11 @@ func (m *migration) targetTables(ctx context.Context) ([]*catalog.Table, error) 
 	for _, t := range m.plan.Tables() {
 		wanted[t.Target.String()] = true
 	}
-	conn, err := m.pool.Acquire(ctx)
+	tables, err := m.target.Catalog(ctx, func(schema, table string) bool { return wanted[schema+"."+table] })
 	if err != nil {
 		return nil, fmt.Errorf("read the tables of the target: %w", err)
 	}
-	defer conn.Release()
-	return catalog.Postgres(ctx, conn.Conn(), func(schema, table string) bool { return wanted[schema+"."+table] })
+	return tables, nil
 }
 
 // merged leaves out what two checks say of the same object in other words: an index or a foreign key that must not be there yet.

@@ -46,22 +46,21 @@ func (m *migration) wire(ctx context.Context) error {
 }
 
 func (m *migration) wireVerifier(ctx context.Context) error {
-	pg := verify.NewPostgres(m.pool, databaseName(m.cfg.Name))
-	if err := pg.Setup(ctx); err != nil {
+	if err := m.copied.Setup(ctx); err != nil {
 		return err
 	}
-	m.verifier = m.newVerifier(pg)
+	m.verifier = m.newVerifier()
 	_, _, err := m.verifier.Restore(ctx)
 	return err
 }
 
-func (m *migration) newVerifier(pg *verify.Postgres) *verify.Verifier {
+func (m *migration) newVerifier() *verify.Verifier {
 	var tables []*verify.Table
 	for _, t := range m.plan.Tables() {
 		tables = append(tables, &verify.Table{Source: t.Source, Target: t.Target, Ordered: t.Ordered,
 			NewMapper: func() verify.Mapper { return verifyMapper{m.plan.Mapper(), t} }})
 	}
-	return verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Logger: m.log}, m.source, streamView{m}, pg, pg, tables)
+	return verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Logger: m.log}, m.source, streamView{m}, m.copied, m.copied, tables)
 }
 
 // streamView is the stream as the verifier sees it.

@@ -22,19 +22,20 @@ type PostgresConfig struct {
 	// Probe is the URL of a user of the application; empty: writes are probed as our own user.
 	Probe  string
 	Tables []cutover.Table
+	// Side is which end of the migration it is. Default: the target. A source is left, a target is entered.
+	Side protocol.Side
 }
 
-// Postgres is the target of a migration. It implements [cutover.Enterer].
+// Postgres is one end of a migration. A source implements [cutover.Leaver], a target [cutover.Enterer].
 type Postgres struct {
 	cfg    PostgresConfig
+	side   protocol.Side
 	config *pgx.ConnConfig
 	probe  *pgx.ConnConfig
 
 	mu   sync.Mutex // one connection, used by one call at a time
 	conn *pgx.Conn
 }
-
-const postgresSide = protocol.Target
 
 // OpenPostgres connects. It changes nothing.
 func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
@@ -51,7 +52,7 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 // Ping connects, if there is no connection.
 func (s *Postgres) Ping(ctx context.Context) error {
 	if err := s.with(ctx, func(*pgx.Conn) error { return nil }); err != nil {
-		return fmt.Errorf("target gate: %w", err)
+		return fmt.Errorf("%s gate: %w", s.side, err)
 	}
 	return nil
 }
@@ -61,15 +62,18 @@ func NewPostgres(cfg PostgresConfig) (*Postgres, error) {
 	if err := migrationName(cfg.Migration); err != nil {
 		return nil, err
 	}
-	s := &Postgres{cfg: cfg}
+	s := &Postgres{cfg: cfg, side: cfg.Side}
+	if s.side == "" {
+		s.side = protocol.Target
+	}
 	var err error
 	if s.config, err = parsePostgres(cfg.URL); err != nil {
-		return nil, fmt.Errorf("target gate: target.url: %w", err)
+		return nil, fmt.Errorf("%[1]s gate: %[1]s.url: %[2]w", s.side, err)
 	}
 	s.probe = s.config
 	if cfg.Probe != "" {
 		if s.probe, err = parsePostgres(cfg.Probe); err != nil {
-			return nil, fmt.Errorf("target gate: target.probe_url: %w", err)
+			return nil, fmt.Errorf("%[1]s gate: %[1]s.probe_url: %[2]w", s.side, err)
 		}
 	}
 	return s, nil
@@ -212,15 +216,20 @@ func (s *Postgres) Setup(ctx context.Context, open bool) error {
 			if _, err := tx.Exec(ctx, postgresSetup); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, "INSERT INTO crossfade.gate (migration, side, state, epoch) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING", s.cfg.Migration, postgresSide, state); err != nil {
+			if s.side == protocol.Source {
+				if _, err := tx.Exec(ctx, postgresDeny); err != nil {
+					return err
+				}
+			}
+			if _, err := tx.Exec(ctx, "INSERT INTO crossfade.gate (migration, side, state, epoch) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING", s.cfg.Migration, s.side, state); err != nil {
 				return err
 			}
-			_, err := tx.Exec(ctx, "INSERT INTO crossfade.attempt (migration, side, epoch, state) VALUES ($1, $2, 0, 'NONE') ON CONFLICT DO NOTHING", s.cfg.Migration, postgresSide)
+			_, err := tx.Exec(ctx, "INSERT INTO crossfade.attempt (migration, side, epoch, state) VALUES ($1, $2, 0, 'NONE') ON CONFLICT DO NOTHING", s.cfg.Migration, s.side)
 			return err
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("set up the target's gate: %w; the user of target.url needs CREATE on the database", err)
+		return fmt.Errorf("set up the %[1]s's gate: %[2]w; the user of %[1]s.url needs CREATE on the database", s.side, err)
 	}
 	return nil
 }
@@ -232,7 +241,7 @@ const identityExpr = `(SELECT system_identifier::text FROM pg_control_system()) 
 func (s *Postgres) Identity(ctx context.Context) (id string, err error) {
 	err = s.with(ctx, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, "SELECT "+identityExpr).Scan(&id) })
 	if err != nil {
-		return "", fmt.Errorf("identity of the target: %w", err)
+		return "", fmt.Errorf("identity of the %s: %w", s.side, err)
 	}
 	return id, nil
 }
@@ -240,20 +249,28 @@ func (s *Postgres) Identity(ctx context.Context) (id string, err error) {
 // triggerName of this migration's gate trigger.
 func (s *Postgres) triggerName() string { return "crossfade_gate_" + hash(s.cfg.Migration) }
 
-// postgresTables lists the target tables with their partitions and children: statement triggers of a parent are not fired by a write to its child.
-func (s *Postgres) tables(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+// name of a table at this end.
+func (s *Postgres) name(t cutover.Table) cutover.Name {
+	if s.side == protocol.Source {
+		return t.Source
+	}
+	return t.Target
+}
+
+// tables lists the tables with their partitions and children: statement triggers of a parent are not fired by a write to its child.
+func (s *Postgres) tables(ctx context.Context, conn pgQuerier) ([]string, error) {
 	var out []string
 	for _, t := range s.cfg.Tables {
-		name := quotePostgres(t.Target)
+		name := quotePostgres(s.name(t))
 		rows, err := conn.Query(ctx, `WITH RECURSIVE tree(relid) AS (SELECT $1::regclass::oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.relid)
 			SELECT format('%I.%I', n.nspname, c.relname) FROM tree JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.relkind IN ('r', 'p') ORDER BY 1`, name)
 		if err != nil {
-			return nil, fmt.Errorf("list the partitions of %s: %w", t.Target, err)
+			return nil, fmt.Errorf("list the partitions of %s: %w", s.name(t), err)
 		}
 		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return nil, fmt.Errorf("list the partitions of %s: %w", t.Target, err)
+			return nil, fmt.Errorf("list the partitions of %s: %w", s.name(t), err)
 		}
 		out = append(out, list...)
 	}
@@ -285,7 +302,7 @@ func (s *Postgres) Guard(ctx context.Context) error {
 				continue
 			}
 			text := fmt.Sprintf("CREATE OR REPLACE TRIGGER %s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION crossfade.gate_check('%s', '%s')",
-				s.triggerName(), t, s.cfg.Migration, postgresSide)
+				s.triggerName(), t, s.cfg.Migration, s.side)
 			err = s.retry(ctx, func() error {
 				if _, err := conn.Exec(ctx, text); err != nil {
 					return err
@@ -307,11 +324,11 @@ func (s *Postgres) Remove(ctx context.Context) error {
 	return s.with(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, "SELECT t.tgrelid::regclass::text FROM pg_trigger t WHERE t.tgname = $1 AND NOT t.tgisinternal", s.triggerName())
 		if err != nil {
-			return fmt.Errorf("remove the target's gate: %w", err)
+			return fmt.Errorf("remove the %s's gate: %w", s.side, err)
 		}
 		tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("remove the target's gate: %w", err)
+			return fmt.Errorf("remove the %s's gate: %w", s.side, err)
 		}
 		for _, t := range tables {
 			if err := s.retry(ctx, func() error {
@@ -321,27 +338,27 @@ func (s *Postgres) Remove(ctx context.Context) error {
 				return fmt.Errorf("remove the gate trigger of %s: %w", t, err)
 			}
 		}
-		for _, table := range []string{"journal", "attempt", "gate"} {
+		for _, table := range []string{"journal", "attempt", "marker", "gate"} {
 			_, err := conn.Exec(ctx, "DELETE FROM crossfade."+table+" WHERE migration = $1", s.cfg.Migration)
 			if noRelation(err) {
 				continue
 			}
 			if err != nil {
-				return fmt.Errorf("remove the target's gate: crossfade.%s: %w", table, err)
+				return fmt.Errorf("remove the %s's gate: crossfade.%s: %w", s.side, table, err)
 			}
 			var left bool
 			if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM crossfade."+table+")").Scan(&left); err != nil {
-				return fmt.Errorf("remove the target's gate: crossfade.%s: %w", table, err)
+				return fmt.Errorf("remove the %s's gate: crossfade.%s: %w", s.side, table, err)
 			}
 			if left {
 				continue
 			}
 			if _, err := conn.Exec(ctx, "DROP TABLE crossfade."+table); err != nil {
-				return fmt.Errorf("remove the target's gate: crossfade.%s: %w", table, err)
+				return fmt.Errorf("remove the %s's gate: crossfade.%s: %w", s.side, table, err)
 			}
 			if table == "gate" {
-				if _, err := conn.Exec(ctx, "DROP FUNCTION IF EXISTS crossfade.gate_check()"); err != nil {
-					return fmt.Errorf("remove the target's gate: %w", err)
+				if _, err := conn.Exec(ctx, "DROP FUNCTION IF EXISTS crossfade.gate_check(); "+dropDeny); err != nil {
+					return fmt.Errorf("remove the %s's gate: %w", s.side, err)
 				}
 			}
 		}

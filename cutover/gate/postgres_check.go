@@ -12,12 +12,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/protocol"
 )
 
 // Lanes reads the newest marker of every lane. The ledger says how many lanes there are; one that has no row has applied nothing.
 func (s *Postgres) Lanes(ctx context.Context) (out []cutover.Lane, err error) {
 	err = s.with(ctx, func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, "SELECT lane::int, lanes::int, COALESCE(marker_epoch, 0)::bigint FROM crossfade.ledger WHERE migration = $1 AND side = $2 ORDER BY lane", s.cfg.Migration, postgresSide)
+		rows, err := conn.Query(ctx, "SELECT lane::int, lanes::int, COALESCE(marker_epoch, 0)::bigint FROM crossfade.ledger WHERE migration = $1 AND side = $2 ORDER BY lane", s.cfg.Migration, s.side)
 		if err != nil {
 			return err
 		}
@@ -77,18 +78,21 @@ func (s *Postgres) Generators(ctx context.Context) (out []cutover.Sequence, err 
 }
 
 // postgresHold is a transaction with a read lock on every table.
-type postgresHold struct{ conn *pgx.Conn }
+type postgresHold struct {
+	conn *pgx.Conn
+	side protocol.Side
+}
 
 // Hold opens it. It waits, a second at a time, for DDL that runs.
 func (s *Postgres) Hold(ctx context.Context) (cutover.Held, error) {
 	conn, err := pgx.ConnectConfig(ctx, s.config)
 	if err != nil {
-		return nil, fmt.Errorf("keep DDL on the target waiting: %w", err)
+		return nil, fmt.Errorf("keep DDL on the %s waiting: %w", s.side, err)
 	}
-	h := &postgresHold{conn}
+	h := &postgresHold{conn, s.side}
 	var names []string
 	for _, t := range s.cfg.Tables {
-		names = append(names, quotePostgres(t.Target))
+		names = append(names, quotePostgres(s.name(t)))
 	}
 	err = s.retry(ctx, func() error {
 		if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
@@ -104,7 +108,7 @@ func (s *Postgres) Hold(ctx context.Context) (cutover.Held, error) {
 	})
 	if err != nil {
 		h.Release()
-		return nil, fmt.Errorf("keep DDL on the target waiting: %w", err)
+		return nil, fmt.Errorf("keep DDL on the %s waiting: %w", s.side, err)
 	}
 	return h, nil
 }
@@ -112,10 +116,10 @@ func (s *Postgres) Hold(ctx context.Context) (cutover.Held, error) {
 // Alive asks whether the transaction is still open: it lives and dies with its connection.
 func (h *postgresHold) Alive(ctx context.Context) error {
 	if _, err := h.conn.Exec(ctx, "SELECT 1"); err != nil {
-		return fmt.Errorf("target: %w", err)
+		return fmt.Errorf("%s: %w", h.side, err)
 	}
 	if status := h.conn.PgConn().TxStatus(); status != 'T' {
-		return fmt.Errorf("target: the transaction has ended (%c)", status)
+		return fmt.Errorf("%s: the transaction has ended (%c)", h.side, status)
 	}
 	return nil
 }
@@ -145,49 +149,35 @@ func (s *Postgres) Probe(ctx context.Context) (p cutover.Probe, err error) {
 		if i == probeTables {
 			break
 		}
-		_, writeErr := conn.Exec(ctx, "DELETE FROM "+quotePostgres(t.Target)+" WHERE false")
+		_, writeErr := conn.Exec(ctx, "DELETE FROM "+quotePostgres(s.name(t))+" WHERE false")
 		p.Tables++
 		switch {
 		case writeErr == nil:
-			p.Accepted = append(p.Accepted, t.Target.String())
+			p.Accepted = append(p.Accepted, s.name(t).String())
 		case strings.Contains(writeErr.Error(), refusal):
 			p.Refused++
 		case sqlState(writeErr) == "":
-			return p, fmt.Errorf("%s: %w", t.Target, writeErr)
+			return p, fmt.Errorf("%s: %w", s.name(t), writeErr)
 		default:
 			p.Denied++
-			p.Error = fmt.Sprintf("%s: %v", t.Target, writeErr)
+			p.Error = fmt.Sprintf("%s: %v", s.name(t), writeErr)
 		}
 	}
 	return p, nil
 }
 
-// Check looks at what opening this side needs.
+// Check looks at what opening or closing this side needs.
 func (s *Postgres) Check(ctx context.Context) (out []cutover.Finding, err error) {
 	err = s.with(ctx, func(conn *pgx.Conn) error {
 		tables, err := s.tables(ctx, conn)
 		if err != nil {
 			return err
 		}
-		for _, t := range tables {
-			ok, err := s.guarded(ctx, conn, t)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				out = append(out, finding("error", "gate", t, "restart `crossfade run`, and let nobody drop or disable it", "the gate trigger is missing or disabled"))
-			}
+		look := s.checkEntering
+		if s.side == protocol.Source {
+			look = s.checkLeaving
 		}
-		rows, err := conn.Query(ctx, `SELECT 'foreign key or check', format('%I on %s', conname, conrelid::regclass) FROM pg_constraint WHERE NOT convalidated AND conrelid = ANY ($1::text[]::regclass[]::oid[])
-			UNION ALL SELECT 'index', format('%s on %s', indexrelid::regclass, indrelid::regclass) FROM pg_index WHERE NOT (indisvalid AND indisready) AND indrelid = ANY ($1::text[]::regclass[]::oid[])`, tables)
-		if err != nil {
-			return err
-		}
-		var kind, name string
-		if _, err := pgx.ForEachRow(rows, []any{&kind, &name}, func() error {
-			out = append(out, finding("error", "invalid", name, "validate or build it again: `crossfade schema --phase after` shows how", "%s is not valid", kind))
-			return nil
-		}); err != nil {
+		if out, err = look(ctx, conn, tables); err != nil {
 			return err
 		}
 		var fsync, fullPage string
@@ -195,22 +185,48 @@ func (s *Postgres) Check(ctx context.Context) (out []cutover.Finding, err error)
 			return err
 		}
 		if fsync != "on" || fullPage != "on" {
-			out = append(out, finding("warning", "durability", "target", "set fsync and full_page_writes to on", "a power cut can undo the decision: fsync is %s, full_page_writes is %s", fsync, fullPage))
+			out = append(out, finding("warning", "durability", string(s.side), "set fsync and full_page_writes to on", "a power cut can undo the %s: fsync is %s, full_page_writes is %s",
+				map[protocol.Side]string{protocol.Source: "fence", protocol.Target: "decision"}[s.side], fsync, fullPage))
 		}
+		key := string(s.side) + ".probe_url"
 		if s.cfg.Probe == "" {
-			out = append(out, finding("warning", "probe", "target.probe_url", "set target.probe_url to a user of the application", "writes are not probed as application"))
+			out = append(out, finding("warning", "probe", key, "set "+key+" to a user of the application", "writes are not probed as application"))
 		} else if s.probe.User == s.config.User {
-			out = append(out, finding("warning", "probe", "target.probe_url", "give crossfade a user of its own", "the application connects as our user %s", s.config.User))
+			out = append(out, finding("warning", "probe", key, "give crossfade a user of its own", "the application connects as our user %s", s.config.User))
 		}
 		return nil
 	})
 	if err != nil {
-		return out, fmt.Errorf("check the target's gate: %w", err)
+		return out, fmt.Errorf("check the %s's gate: %w", s.side, err)
 	}
 	return out, nil
 }
 
-// Fingerprint is a hash over columns, constraints, indexes and storage of the target tables and their partitions.
+// checkEntering: every table is closed, and nothing of what was built behind the rows is unfinished.
+func (s *Postgres) checkEntering(ctx context.Context, conn *pgx.Conn, tables []string) (out []cutover.Finding, err error) {
+	for _, t := range tables {
+		ok, err := s.guarded(ctx, conn, t)
+		if err != nil {
+			return out, err
+		}
+		if !ok {
+			out = append(out, finding("error", "gate", t, "restart `crossfade run`, and let nobody drop or disable it", "the gate trigger is missing or disabled"))
+		}
+	}
+	rows, err := conn.Query(ctx, `SELECT 'foreign key or check', format('%I on %s', conname, conrelid::regclass) FROM pg_constraint WHERE NOT convalidated AND conrelid = ANY ($1::text[]::regclass[]::oid[])
+		UNION ALL SELECT 'index', format('%s on %s', indexrelid::regclass, indrelid::regclass) FROM pg_index WHERE NOT (indisvalid AND indisready) AND indrelid = ANY ($1::text[]::regclass[]::oid[])`, tables)
+	if err != nil {
+		return out, err
+	}
+	var kind, name string
+	_, err = pgx.ForEachRow(rows, []any{&kind, &name}, func() error {
+		out = append(out, finding("error", "invalid", name, "validate or build it again: `crossfade schema --phase after` shows how", "%s is not valid", kind))
+		return nil
+	})
+	return out, err
+}
+
+// Fingerprint is a hash over columns, constraints, indexes and storage of the tables and their partitions.
 func (s *Postgres) Fingerprint(ctx context.Context) (string, error) {
 	h := sha256.New()
 	err := s.with(ctx, func(conn *pgx.Conn) error {
@@ -225,8 +241,8 @@ func (s *Postgres) Fingerprint(ctx context.Context) (string, error) {
 			UNION ALL SELECT c.oid, 2, 0, concat_ws('|', c.relname, c.relfilenode, c.relkind, c.relpersistence) FROM pg_class c WHERE c.oid = ANY ($1::text[]::regclass[]::oid[])
 			UNION ALL SELECT c.conrelid, 3, c.oid, concat_ws('|', c.conname, pg_get_constraintdef(c.oid), c.convalidated) FROM pg_constraint c WHERE c.conrelid = ANY ($1::text[]::regclass[]::oid[])
 			UNION ALL SELECT i.indrelid, 4, i.indexrelid, concat_ws('|', pg_get_indexdef(i.indexrelid), i.indisvalid) FROM pg_index i WHERE i.indrelid = ANY ($1::text[]::regclass[]::oid[])
-			UNION ALL SELECT g.tgrelid, 5, g.oid, concat_ws('|', g.tgname, g.tgenabled, pg_get_triggerdef(g.oid)) FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgrelid = ANY ($1::text[]::regclass[]::oid[])
-			) x ORDER BY t, kind, n, l`, tables)
+			UNION ALL SELECT g.tgrelid, 5, g.oid, concat_ws('|', g.tgname, g.tgenabled, pg_get_triggerdef(g.oid)) FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgname <> $2 AND g.tgrelid = ANY ($1::text[]::regclass[]::oid[])
+			) x ORDER BY t, kind, n, l`, tables, s.denyName()) // what closes the source comes and goes with an attempt
 		if err != nil {
 			return err
 		}
@@ -238,7 +254,7 @@ func (s *Postgres) Fingerprint(ctx context.Context) (string, error) {
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("read the schema of the target: %w", err)
+		return "", fmt.Errorf("read the schema of the %s: %w", s.side, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }

@@ -22,22 +22,28 @@ type pgQuerier interface {
 // gate reads the gate's row with the server's identity.
 func (s *Postgres) gate(ctx context.Context, q pgQuerier, lock string) (g protocol.Gate, id string, err error) {
 	var state string
-	err = q.QueryRow(ctx, "SELECT state, epoch, "+identityExpr+" FROM crossfade.gate WHERE migration = $1 AND side = $2"+lock, s.cfg.Migration, postgresSide).Scan(&state, &g.Epoch, &id)
+	err = q.QueryRow(ctx, "SELECT state, epoch, "+identityExpr+" FROM crossfade.gate WHERE migration = $1 AND side = $2"+lock, s.cfg.Migration, s.side).Scan(&state, &g.Epoch, &id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return g, id, fmt.Errorf("the target has no row in crossfade.gate for migration %s: `crossfade run` makes it", s.cfg.Migration)
+		return g, id, fmt.Errorf("the %s has no row in crossfade.gate for migration %s: `crossfade run` makes it", s.side, s.cfg.Migration)
 	}
 	if err != nil {
-		return g, id, fmt.Errorf("read crossfade.gate of the target: %w", err)
+		return g, id, fmt.Errorf("read crossfade.gate of the %s: %w", s.side, err)
 	}
 	g.Open, err = parseState(state)
 	return g, id, err
 }
 
-// Read reads the gate. Nobody has tried to leave this side: that is not built yet.
+// Read reads gate and newest attempt at one moment.
 func (s *Postgres) Read(ctx context.Context) (v cutover.View, err error) {
 	err = s.with(ctx, func(conn *pgx.Conn) error {
-		v.Gate, v.Identity, err = s.gate(ctx, conn, "")
-		return err
+		return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			if v.Gate, v.Identity, err = s.gate(ctx, tx, ""); err != nil {
+				return err
+			}
+			p, err := s.newest(ctx, tx)
+			v.Attempt, v.Record = p.Attempt, p.Record
+			return err
+		})
 	})
 	return v, err
 }
@@ -45,55 +51,77 @@ func (s *Postgres) Read(ctx context.Context) (v cutover.View, err error) {
 // durable makes the commit of this transaction wait for the disk, whatever the server's default is; a stronger setting stays.
 const durable = "SELECT set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
 
-// Do runs a statement of the side entered: it locks the gate's row first.
+// Do runs a statement of a side: of the side entered it locks the gate's row first, of the side left the row of its attempts.
 func (s *Postgres) Do(ctx context.Context, c cutover.Call) (bool, error) {
-	if c.Rule.On != protocol.Entering {
-		return false, fmt.Errorf("%s on a PostgreSQL side that is left: not built yet", c.Rule.Act)
+	do := s.enter
+	switch {
+	case c.Rule.On == protocol.Leaving && s.side == protocol.Source:
+		do = s.leave
+	case c.Rule.On == protocol.Entering && s.side == protocol.Target:
+	default:
+		return false, fmt.Errorf("%s on the %s, where it is %s: not built yet", c.Rule.Act, s.side, c.Rule.On)
 	}
 	err := s.tx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, durable); err != nil {
 			return err
 		}
-		g, id, err := s.gate(ctx, tx, " FOR UPDATE")
-		if err != nil {
-			return err
-		}
-		if c.Identity != "" && id != c.Identity {
-			return fmt.Errorf("another server answers for the target: %s, the cutover began on %s", id, c.Identity)
-		}
-		db := protocol.DB{Gate: g}
-		if !c.Rule.Apply(&db, c.Epoch, false) {
-			return errUnchanged
-		}
-		for _, q := range c.Sequences {
-			if err := s.raise(ctx, tx, q); err != nil {
-				return err
-			}
-		}
-		if c.Rule.Revoke {
-			if _, err := tx.Exec(ctx, "UPDATE crossfade.ledger SET token = token + 1 WHERE migration = $1 AND side = $2", s.cfg.Migration, postgresSide); err != nil {
-				return fmt.Errorf("lock out the applier: %w", err)
-			}
-		}
-		if db.Gate != g {
-			state := "closed"
-			if db.Gate.Open {
-				state = "open"
-			}
-			if _, err := tx.Exec(ctx, "UPDATE crossfade.gate SET state = $3, epoch = $4, changed_at = clock_timestamp() WHERE migration = $1 AND side = $2",
-				s.cfg.Migration, postgresSide, state, db.Gate.Epoch); err != nil {
-				return err
-			}
-		}
-		return s.writeEntries(ctx, tx, c.Epoch, c.Entries)
+		return do(ctx, tx, c)
 	})
 	if errors.Is(err, errUnchanged) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("%s %d on the target: %w", c.Rule.Act, c.Epoch, err)
+		return false, fmt.Errorf("%s %d on the %s: %w", c.Rule.Act, c.Epoch, s.side, err)
 	}
 	return true, nil
+}
+
+func (s *Postgres) enter(ctx context.Context, tx pgx.Tx, c cutover.Call) error {
+	g, id, err := s.gate(ctx, tx, " FOR UPDATE")
+	if err != nil {
+		return err
+	}
+	if err := s.expect(id, c.Identity); err != nil {
+		return err
+	}
+	db := protocol.DB{Gate: g}
+	if !c.Rule.Apply(&db, c.Epoch, false) {
+		return errUnchanged
+	}
+	for _, q := range c.Sequences {
+		if err := s.raise(ctx, tx, q); err != nil {
+			return err
+		}
+	}
+	if c.Rule.Revoke {
+		if _, err := tx.Exec(ctx, "UPDATE crossfade.ledger SET token = token + 1 WHERE migration = $1 AND side = $2", s.cfg.Migration, s.side); err != nil {
+			return fmt.Errorf("lock out the applier: %w", err)
+		}
+	}
+	if err := s.writeGate(ctx, tx, g, db.Gate); err != nil {
+		return err
+	}
+	return s.writeEntries(ctx, tx, c.Epoch, c.Entries)
+}
+
+// expect refuses another server than the one that the cutover began on.
+func (s *Postgres) expect(id, want string) error {
+	if want != "" && id != want {
+		return fmt.Errorf("another server answers for the %s: %s, the cutover began on %s", s.side, id, want)
+	}
+	return nil
+}
+
+func (s *Postgres) writeGate(ctx context.Context, tx pgx.Tx, before, after protocol.Gate) error {
+	if after == before {
+		return nil
+	}
+	state := "closed"
+	if after.Open {
+		state = "open"
+	}
+	_, err := tx.Exec(ctx, "UPDATE crossfade.gate SET state = $3, epoch = $4, changed_at = clock_timestamp() WHERE migration = $1 AND side = $2", s.cfg.Migration, s.side, state, after.Epoch)
+	return err
 }
 
 // raise sets a sequence, never back. Setting is not undone by a rollback, but happens under the lock of the gate's row.
@@ -112,6 +140,9 @@ func (s *Postgres) raise(ctx context.Context, tx pgx.Tx, q cutover.Sequence) err
 
 const postgresEntry = `INSERT INTO crossfade.journal AS j (migration, side, epoch, step, run, instance, intent_at, done_at, outcome, evidence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb) ON CONFLICT (migration, side, epoch, step, run) `
 
+// left is the side that attempts recorded here leave: a source records its own, a target those of the other side.
+func (s *Postgres) left() protocol.Side { return protocol.Source }
+
 // entryArgs: the journal's key names the side that is left.
 func (s *Postgres) entryArgs(epoch int64, e cutover.Entry) []any {
 	var done *time.Time
@@ -125,7 +156,7 @@ func (s *Postgres) entryArgs(epoch int64, e cutover.Entry) []any {
 		text = strings.ReplaceAll(text, `\u0000`, `\ufffd`)
 		done, outcome, evidence = &e.DoneAt, &e.Outcome, &text
 	}
-	return []any{s.cfg.Migration, postgresSide.Other(), epoch, e.Step, e.Run, e.Instance, e.IntentAt, done, outcome, evidence}
+	return []any{s.cfg.Migration, s.left(), epoch, e.Step, e.Run, e.Instance, e.IntentAt, done, outcome, evidence}
 }
 
 func (s *Postgres) writeEntries(ctx context.Context, tx pgx.Tx, epoch int64, entries []cutover.Entry) error {
@@ -138,8 +169,12 @@ func (s *Postgres) writeEntries(ctx context.Context, tx pgx.Tx, epoch int64, ent
 	return nil
 }
 
-// entered locks the gate and reports whether it stands open under the epoch.
-func (s *Postgres) entered(ctx context.Context, tx pgx.Tx, epoch int64) error {
+// lives locks the row that says so, and reports whether the journal of an attempt may be written: on the side left while it lives, on the side entered
+// while the gate stands open under the epoch.
+func (s *Postgres) lives(ctx context.Context, tx pgx.Tx, epoch int64) error {
+	if s.side == protocol.Source {
+		return s.live(ctx, tx, epoch)
+	}
 	g, _, err := s.gate(ctx, tx, " FOR UPDATE")
 	if err != nil {
 		return err
@@ -153,7 +188,7 @@ func (s *Postgres) entered(ctx context.Context, tx pgx.Tx, epoch int64) error {
 // Record writes entries while the gate is open under the epoch.
 func (s *Postgres) Record(ctx context.Context, epoch int64, entries []cutover.Entry) (bool, error) {
 	err := s.tx(ctx, func(tx pgx.Tx) error {
-		if err := s.entered(ctx, tx, epoch); err != nil {
+		if err := s.lives(ctx, tx, epoch); err != nil {
 			return err
 		}
 		return s.writeEntries(ctx, tx, epoch, entries)
@@ -167,7 +202,7 @@ func (s *Postgres) Record(ctx context.Context, epoch int64, entries []cutover.En
 // Intend writes one intent if none stands there.
 func (s *Postgres) Intend(ctx context.Context, e cutover.Entry) (bool, error) {
 	err := s.tx(ctx, func(tx pgx.Tx) error {
-		if err := s.entered(ctx, tx, e.Epoch); err != nil {
+		if err := s.lives(ctx, tx, e.Epoch); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, postgresEntry+"DO NOTHING", s.entryArgs(e.Epoch, e)...)
@@ -187,7 +222,7 @@ func (s *Postgres) Journal(ctx context.Context, epoch int64) (out []cutover.Entr
 	err = s.with(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `SELECT epoch, step, run, instance, intent_at, done_at, COALESCE(outcome, ''), COALESCE(evidence::text, '') FROM crossfade.journal
 			WHERE migration = $1 AND side = $2 AND epoch = CASE WHEN $3::bigint > 0 THEN $3 ELSE (SELECT max(epoch) FROM crossfade.journal WHERE migration = $1 AND side = $2) END
-			ORDER BY intent_at, step, run`, s.cfg.Migration, postgresSide.Other(), epoch)
+			ORDER BY intent_at, step, run`, s.cfg.Migration, s.left(), epoch)
 		if err != nil {
 			return err
 		}
@@ -209,23 +244,20 @@ func (s *Postgres) Journal(ctx context.Context, epoch int64) (out []cutover.Entr
 		return nil, nil // before the first start, and after cleanup
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read crossfade.journal of the target: %w", err)
+		return nil, fmt.Errorf("read crossfade.journal of the %s: %w", s.side, err)
 	}
 	return out, nil
 }
-
-// Attempts lists the attempts to leave this side: none, so far.
-func (s *Postgres) Attempts(context.Context) ([]cutover.Past, error) { return nil, nil }
 
 // Beat commits a change of a row that nobody reads, and says how long that took.
 func (s *Postgres) Beat(ctx context.Context) (took time.Duration, err error) {
 	start := time.Now()
 	err = s.with(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "UPDATE crossfade.attempt SET finished_at = clock_timestamp() WHERE migration = $1 AND side = $2 AND epoch = 0", s.cfg.Migration, postgresSide)
+		_, err := conn.Exec(ctx, "UPDATE crossfade.attempt SET finished_at = clock_timestamp() WHERE migration = $1 AND side = $2 AND epoch = 0", s.cfg.Migration, s.side)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("commit on the target: %w", busyPostgres(err))
+		return 0, fmt.Errorf("commit on the %s: %w", s.side, busyPostgres(err))
 	}
 	return time.Since(start), nil
 }

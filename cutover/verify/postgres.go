@@ -1,13 +1,13 @@
 package verify
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,12 +26,60 @@ type Postgres struct {
 // SessionParameters are what the sessions of the pool must be opened with: the text forms that canonical reads.
 var SessionParameters = map[string]string{
 	"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex",
-	"client_encoding": "UTF8", "application_name": "crossfade verify",
+	"lc_monetary": "C", "xmlbinary": "base64", "client_encoding": "UTF8", "application_name": "crossfade verify",
 }
 
 // NewPostgres returns the target of one migration. The pool's sessions have [SessionParameters].
 func NewPostgres(pool *pgxpool.Pool, migration string) *Postgres {
 	return &Postgres{pool: pool, migration: migration}
+}
+
+// OpenPostgres connects to the target of one migration.
+func OpenPostgres(ctx context.Context, url, migration string) (*Postgres, error) {
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("target.url: %w", err)
+	}
+	for k, v := range SessionParameters {
+		pc.ConnConfig.RuntimeParams[k] = v
+	}
+	pc.ConnConfig.ConnectTimeout = 10 * time.Second
+	pc.MaxConns = 12
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, err
+	}
+	ping, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := pool.Ping(ping); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to PostgreSQL at %s:%d: %w; check target.url, the password and pg_hba.conf", pc.ConnConfig.Host, pc.ConnConfig.Port, err)
+	}
+	return NewPostgres(pool, migration), nil
+}
+
+// Close ends the sessions.
+func (p *Postgres) Close() { p.pool.Close() }
+
+// Begun reports whether a checkpoint can be there.
+func (p *Postgres) Begun(ctx context.Context) (begun bool, err error) {
+	if err := p.pool.QueryRow(ctx, "SELECT to_regclass('crossfade.touched') IS NOT NULL").Scan(&begun); err != nil {
+		return false, fmt.Errorf("look for the state of the verification: %w", err)
+	}
+	return begun, nil
+}
+
+// Remove deletes the checkpoint, and its table with the last one.
+func (p *Postgres) Remove(ctx context.Context) error {
+	_, err := p.pool.Exec(ctx, fmt.Sprintf(`DO $$ BEGIN
+		IF to_regclass('crossfade.touched') IS NULL THEN RETURN; END IF;
+		DELETE FROM crossfade.touched WHERE migration = '%s';
+		IF NOT EXISTS (SELECT FROM crossfade.touched) THEN DROP TABLE crossfade.touched; END IF;
+	END $$`, strings.ReplaceAll(p.migration, "'", "''")))
+	if err != nil {
+		return fmt.Errorf("remove the migration from crossfade.touched of the target: %w", err)
+	}
+	return nil
 }
 
 // Setup makes the table of the checkpoint. It may be repeated.
@@ -135,9 +183,15 @@ func (p *Postgres) ReadKeys(ctx context.Context, t *change.Table, keys []change.
 	for i, k := range t.Key {
 		c := t.Columns[k]
 		params = append(params, arrayText(keys, i))
-		arrays = append(arrays, "$"+strconv.Itoa(i+1)+"::"+baseType(c.Type)+"[]")
+		param, cast := "$"+strconv.Itoa(i+1), ""
+		if typ := baseType(c.Type); c.Kind == change.Text { // which may be an array, or one whose values are not separated by commas
+			param, cast = param+"::text[]", "::"+typ
+		} else {
+			param += "::" + typ + "[]"
+		}
+		arrays = append(arrays, param)
 		names = append(names, "k"+strconv.Itoa(i))
-		join = append(join, "t."+pgx.Identifier{c.Name}.Sanitize()+" = k.k"+strconv.Itoa(i))
+		join = append(join, "t."+pgx.Identifier{c.Name}.Sanitize()+" = k.k"+strconv.Itoa(i)+cast)
 	}
 	q := "SELECT " + columns(t, "t.") + " FROM unnest(" + strings.Join(arrays, ", ") + ") AS k(" + strings.Join(names, ", ") + ") JOIN " +
 		pgx.Identifier{t.Schema, t.Name}.Sanitize() + " AS t ON " + strings.Join(join, " AND ")
@@ -197,6 +251,12 @@ func keyColumns(t *change.Table, prefix string) string {
 
 // baseType drops the modifiers: numeric(20,0) is numeric, "timestamp(6) without time zone" is "timestamp without time zone".
 func baseType(typ string) string {
+	switch { // without a length these have the length 1
+	case strings.HasPrefix(typ, "character("):
+		return "bpchar"
+	case strings.HasPrefix(typ, "bit("):
+		return typ
+	}
 	open := strings.IndexByte(typ, '(')
 	end := strings.IndexByte(typ, ')')
 	if open < 0 || end < open {
@@ -212,9 +272,7 @@ func paramText(v change.Value) []byte {
 		return nil
 	case change.Bytes:
 		return append([]byte(`\x`), hex.EncodeToString(v.B)...)
-	case change.Timestamp:
-		return append(bytes.Clone(v.B), "+00"...)
-	default:
+	default: // a moment without a zone is UTC, as the session is
 		return v.AppendText(nil)
 	}
 }

@@ -24,7 +24,7 @@ func AppendCanonical(dst []byte, col change.Column, v change.Value) ([]byte, err
 	if v.Kind == change.Absent {
 		return dst, fmt.Errorf("column %s: an absent value cannot be compared", col.Name)
 	}
-	c, err := classOf(col.Type)
+	c, err := classOf(col)
 	if err != nil {
 		return dst, fmt.Errorf("column %s: %w", col.Name, err)
 	}
@@ -74,6 +74,8 @@ func AppendCanonical(dst []byte, col change.Column, v change.Value) ([]byte, err
 		return appendBytes(dst, col, v, change.Timestamp, trimFraction(v.B))
 	case interval:
 		return appendInterval(dst, col, v)
+	case clocktime:
+		return appendBytes(dst, col, v, change.Time, trimFraction(v.B))
 	case bits:
 		return appendBytes(dst, col, v, change.Bits, v.B)
 	case jsonText:

@@ -163,7 +163,7 @@ func TestWhatCannotBeComparedIsAnError(t *testing.T) {
 		{"timestamp(0) without time zone", val(change.Timestamp, "2024-01-01 00:00:00")}, {"timestamp(0) with time zone", val(change.DateTime, "2024-01-01 00:00:00")},
 		{"interval", val(change.Time, "1:2")}, {"interval", val(change.Time, "00:60:00")}, {"interval", val(change.Time, "00:00:00.")}, {"interval", val(change.Time, "")},
 		{"uuid", val(change.Text, "0123456789abcdef0123456789abcdef")}, {"uuid", val(change.Text, "01234567-89ab-cdef-0123-456789abcdeg")},
-		{"money", val(change.Text, "1")}, {"timestamp(3) with local zone", val(change.DateTime, "2024-01-01 00:00:00")},
+		{"money", change.NewInt(1)}, {"time without time zone", val(change.DateTime, "10:00:00")}, {"timestamp(3) with local zone", val(change.DateTime, "2024-01-01 00:00:00")},
 		{"jsonb", val(change.JSON, "")}, {"jsonb", val(change.JSON, "{")}, {"jsonb", val(change.JSON, "01")}, {"jsonb", val(change.JSON, "1.")}, {"jsonb", val(change.JSON, ".5")},
 		{"jsonb", val(change.JSON, "1 2")}, {"jsonb", val(change.JSON, `"\ud83d"`)}, {"jsonb", val(change.JSON, `"\ud83d\u0041"`)}, {"jsonb", val(change.JSON, `"\x"`)},
 		{"jsonb", val(change.JSON, "\"\n\"")}, {"jsonb", val(change.JSON, `{"a" 1}`)}, {"jsonb", val(change.JSON, `{a:1}`)}, {"jsonb", val(change.JSON, "[1,]")},
@@ -212,6 +212,10 @@ func TestParsePG(t *testing.T) {
 		{"interval", change.Time, "1 year 2 mons -3 days", val(change.Time, "10008:00:00")},
 		{"interval", change.Time, "1 mon -00:00:01", val(change.Time, "719:59:59")},
 		{"bit(3)", change.Bits, "101", val(change.Bits, "101")},
+		{"interval", change.Text, "1 year 24:00:00", val(change.Text, "1 year 24:00:00")},
+		{"money", change.Text, "$1.00", val(change.Text, "$1.00")},
+		{"shop.mood[]", change.Text, "{sad,NULL}", val(change.Text, "{sad,NULL}")},
+		{"time(3) without time zone", change.Time, "24:00:00.5", val(change.Time, "24:00:00.5")},
 		{"jsonb", change.JSON, `{"a": 1}`, val(change.JSON, `{"a": 1}`)},
 		{"uuid", change.Text, "01234567-89ab-cdef-0123-456789abcdef", val(change.Text, "01234567-89ab-cdef-0123-456789abcdef")},
 	} {
@@ -232,9 +236,14 @@ func TestParsePG(t *testing.T) {
 	}
 	for typ, in := range map[string]string{
 		"bigint": "1.0", "numeric": "1e5", "boolean": "yes", "bytea": "abc", "date": "01/02/2024", "timestamp with time zone": "2024-01-01 00:00:00+02",
-		"timestamp(3) with time zone": "2024-01-01 00:00:00", "timestamp without time zone": "2024-01-01T00:00:00", "interval": "P1D", "bit(2)": "1x", "money": "$1", "real": "x",
+		"timestamp(3) with time zone": "2024-01-01 00:00:00", "timestamp without time zone": "2024-01-01T00:00:00", "bit(2)": "1x", "real": "x",
 	} {
 		if v, err := ParsePG(col(typ, change.Text), []byte(in)); err == nil {
+			t.Errorf("%s: %q became %s", typ, in, v)
+		}
+	}
+	for typ, in := range map[string]string{"interval": "P1D", "time without time zone": "10:00"} {
+		if v, err := ParsePG(col(typ, change.Time), []byte(in)); err == nil {
 			t.Errorf("%s: %q became %s", typ, in, v)
 		}
 	}

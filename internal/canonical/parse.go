@@ -25,7 +25,7 @@ func ParsePG(col change.Column, text []byte) (change.Value, error) {
 }
 
 func parse(col change.Column, b []byte) (change.Value, error) {
-	c, err := classOf(col.Type)
+	c, err := classOf(col)
 	if err != nil {
 		return change.Value{}, err
 	}
@@ -88,6 +88,11 @@ func parse(col change.Column, b []byte) (change.Value, error) {
 		return of(change.Timestamp, fullFraction(col.Type, b))
 	case interval:
 		return parseInterval(b)
+	case clocktime:
+		if _, _, err := clock(b); err != nil {
+			return change.Value{}, err
+		}
+		return of(change.Time, b)
 	case bits:
 		for _, d := range b {
 			if d != '0' && d != '1' {

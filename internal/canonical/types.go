@@ -27,10 +27,12 @@ const (
 	jsonb
 	jsonText
 	uuid
+	clocktime // time without time zone
 )
 
-// classOf reads a type as format_type prints it, with or without modifiers.
-func classOf(typ string) (class, error) {
+// classOf reads a type as format_type prints it, with or without modifiers. Types that have no form of their own are compared as the text that they print.
+func classOf(col change.Column) (class, error) {
+	typ := col.Type
 	base, rest := typ, ""
 	if i := strings.IndexByte(typ, '('); i >= 0 {
 		base = typ[:i]
@@ -69,7 +71,13 @@ func classOf(typ string) (class, error) {
 	case "timestamp with time zone":
 		return timestamptz, nil
 	case "interval":
-		return interval, nil
+		if col.Kind != change.Text { // of PostgreSQL, where 24 hours are no day
+			return interval, nil
+		}
+	case "time", "time without time zone":
+		if col.Kind == change.Time {
+			return clocktime, nil
+		}
 	case "bit", "bit varying":
 		return bits, nil
 	case "jsonb":
@@ -78,6 +86,9 @@ func classOf(typ string) (class, error) {
 		return jsonText, nil
 	case "uuid":
 		return uuid, nil
+	}
+	if col.Kind == change.Text {
+		return text, nil
 	}
 	return 0, fmt.Errorf("values of type %q cannot be compared", typ)
 }

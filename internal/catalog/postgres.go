@@ -131,9 +131,13 @@ func (r *pgReader) columns(ctx context.Context) error {
 		var mod int32
 		var generated, identity string
 		var labels []string
+		var domain Domain
 		if err := rows.Scan(&oid, &number, &c.Name, &c.Type.Name, &c.Type.Full, &mod, &c.Nullable, &c.Default, &generated, &identity,
-			&c.Sequence, &c.Type.Collation, &labels, &c.Comment); err != nil {
+			&c.Sequence, &c.Type.Collation, &labels, &c.Comment, &domain.Base, &domain.NotNull, &domain.Default, &domain.Checks); err != nil {
 			return err
+		}
+		if domain.Base != "" {
+			c.Type.Domain = &domain
 		}
 		t := r.byOID[oid]
 		c.Type.Labels = labels
@@ -167,7 +171,9 @@ func (r *pgReader) columns(ctx context.Context) error {
 			coalesce(pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(r.relname), a.attname), ''),
 			CASE WHEN a.attcollation = t.typcollation THEN '' ELSE coalesce(l.collname, '') END,
 			ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder),
-			coalesce(col_description(a.attrelid, a.attnum), '')
+			coalesce(col_description(a.attrelid, a.attnum), ''),
+			CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod) ELSE '' END, t.typnotnull, coalesce(t.typdefault, ''),
+			ARRAY(SELECT pg_get_constraintdef(o.oid) FROM pg_catalog.pg_constraint o WHERE o.contypid = t.oid AND o.contype = 'c' ORDER BY o.conname)
 		FROM pg_catalog.pg_attribute a
 		JOIN pg_catalog.pg_class r ON r.oid = a.attrelid
 		JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
@@ -213,9 +219,10 @@ func (r *pgReader) indexes(ctx context.Context) error {
 		var immediate, valid bool
 		var names, exprs []string
 		var options []int16
-		if err := rows.Scan(&oid, &x.Name, &x.Unique, &x.Primary, &x.Exclusion, &immediate, &valid, &x.Method, &x.Where, &names, &exprs, &options); err != nil {
+		if err := rows.Scan(&oid, &x.Name, &x.Unique, &x.Primary, &x.Exclusion, &immediate, &valid, &x.Method, &x.Where, &x.Def, &names, &exprs, &options); err != nil {
 			return err
 		}
+		_, x.Def, _ = strings.Cut(x.Def, " USING ")
 		x.Visible, x.Invalid, x.Deferrable = true, !valid, x.Unique && !immediate
 		for i, name := range names {
 			part := IndexColumn{Name: name, Desc: options[i]&1 != 0}
@@ -227,7 +234,7 @@ func (r *pgReader) indexes(ctx context.Context) error {
 		t := r.byOID[oid]
 		t.Indexes = append(t.Indexes, x)
 		return nil
-	}, `SELECT i.indrelid, c.relname, i.indisunique, i.indisprimary, i.indisexclusion, i.indimmediate, i.indisvalid, m.amname, coalesce(pg_get_expr(i.indpred, i.indrelid), ''),
+	}, `SELECT i.indrelid, c.relname, i.indisunique, i.indisprimary, i.indisexclusion, i.indimmediate, i.indisvalid, m.amname, coalesce(pg_get_expr(i.indpred, i.indrelid), ''), pg_get_indexdef(i.indexrelid),
 			ARRAY(SELECT coalesce(a.attname::text, '') FROM generate_series(0, i.indnkeyatts - 1) AS k
 				LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] AND a.attnum <> 0 ORDER BY k),
 			ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, true) FROM generate_series(1, i.indnkeyatts) AS k ORDER BY k),
@@ -243,16 +250,16 @@ func (r *pgReader) constraints(ctx context.Context) error {
 	return r.query(ctx, func(rows pgx.Rows) error {
 		var oid uint32
 		var name, kind, refSchema, refTable, onDelete, onUpdate, expr string
-		var valid bool
+		var valid, deferrable, deferred bool
 		var keys []int16
 		var refColumns []string
-		if err := rows.Scan(&oid, &name, &kind, &valid, &keys, &refSchema, &refTable, &refColumns, &onDelete, &onUpdate, &expr); err != nil {
+		if err := rows.Scan(&oid, &name, &kind, &valid, &deferrable, &deferred, &keys, &refSchema, &refTable, &refColumns, &onDelete, &onUpdate, &expr); err != nil {
 			return err
 		}
 		t := r.byOID[oid]
 		switch kind {
 		case "f":
-			f := ForeignKey{Name: name, RefSchema: refSchema, RefTable: refTable, RefColumns: refColumns, NotValid: !valid}
+			f := ForeignKey{Name: name, RefSchema: refSchema, RefTable: refTable, RefColumns: refColumns, NotValid: !valid, Deferrable: deferrable, Deferred: deferred}
 			for _, k := range keys {
 				f.Columns = append(f.Columns, t.numbers[k])
 			}
@@ -273,7 +280,7 @@ func (r *pgReader) constraints(ctx context.Context) error {
 			return fmt.Errorf("%s: constraint %s is of unknown kind %q", t, name, kind)
 		}
 		return nil
-	}, `SELECT o.conrelid, o.conname, o.contype::text, o.convalidated, coalesce(o.conkey, '{}'), coalesce(fn.nspname, ''), coalesce(fc.relname, ''),
+	}, `SELECT o.conrelid, o.conname, o.contype::text, o.convalidated, o.condeferrable, o.condeferred, coalesce(o.conkey, '{}'), coalesce(fn.nspname, ''), coalesce(fc.relname, ''),
 			ARRAY(SELECT a.attname::text FROM unnest(o.confkey) WITH ORDINALITY AS k(num, ord)
 				JOIN pg_catalog.pg_attribute a ON a.attrelid = o.confrelid AND a.attnum = k.num ORDER BY k.ord),
 			o.confdeltype::text, o.confupdtype::text, coalesce(pg_get_expr(o.conbin, o.conrelid), '')

@@ -49,7 +49,7 @@ func TestPostgresTablesAreReadWhole(t *testing.T) {
 				{Name: "tz", Type: Type{Name: "timestamp with time zone", Full: "timestamp with time zone", Fraction: 6}, Nullable: true, Default: text("now()"), DefaultIsExpr: true},
 				{Name: "iv", Type: Type{Name: "interval", Full: "interval(2)", Fraction: 2}, Nullable: true},
 				{Name: "m", Type: Type{Name: "s.mood", Full: "s.mood", Labels: []string{"b", "a"}}, Nullable: true},
-				{Name: "d", Type: Type{Name: "s.pos", Full: "s.pos"}},
+				{Name: "d", Type: Type{Name: "s.pos", Full: "s.pos", Domain: &Domain{Base: "integer", NotNull: true, Checks: []string{"CHECK ((VALUE > 0))"}}}},
 				{Name: "g", Type: Type{Name: "integer", Full: "integer"}, Nullable: true, Generated: "((id)::integer * 2)", GeneratedStored: true},
 				{Name: "j", Type: Type{Name: "jsonb", Full: "jsonb"}, Nullable: true},
 			} {
@@ -63,11 +63,11 @@ func TestPostgresTablesAreReadWhole(t *testing.T) {
 				t.Error("a dropped column is still there")
 			}
 			equal(t, "indexes", a.Indexes, []Index{
-				{Name: "a_pkey", Unique: true, Primary: true, Columns: []IndexColumn{{Name: "id"}}, Method: "btree", Visible: true},
-				{Name: "a_Mixed Case_key", Unique: true, Columns: []IndexColumn{{Name: "Mixed Case"}}, Method: "btree", Visible: true, Deferrable: true},
-				{Name: "a_n_excl", Columns: []IndexColumn{{Name: "n"}}, Method: "btree", Visible: true, Exclusion: true},
-				{Name: "ex", Columns: []IndexColumn{{Expr: "lower(v::text)"}}, Method: "btree", Visible: true},
-				{Name: "ux", Unique: true, Columns: []IndexColumn{{Name: "v", Desc: true}, {Name: "Se"}}, Method: "btree", Visible: true, Where: `("Se" > 5)`},
+				{Name: "a_pkey", Unique: true, Primary: true, Columns: []IndexColumn{{Name: "id"}}, Method: "btree", Visible: true, Def: "btree (id)"},
+				{Name: "a_Mixed Case_key", Unique: true, Columns: []IndexColumn{{Name: "Mixed Case"}}, Method: "btree", Visible: true, Deferrable: true, Def: `btree ("Mixed Case")`},
+				{Name: "a_n_excl", Columns: []IndexColumn{{Name: "n"}}, Method: "btree", Visible: true, Exclusion: true, Def: "btree (n)"},
+				{Name: "ex", Columns: []IndexColumn{{Expr: "lower(v::text)"}}, Method: "btree", Visible: true, Def: "btree (lower((v)::text))"},
+				{Name: "ux", Unique: true, Columns: []IndexColumn{{Name: "v", Desc: true}, {Name: "Se"}}, Method: "btree", Visible: true, Where: `("Se" > 5)`, Def: `btree (v DESC, "Se") INCLUDE (n) WHERE ("Se" > 5)`},
 			})
 			equal(t, "checks", a.Checks, []Check{{Name: "chk", Expr: "(n2 > (0)::numeric)", Enforced: true}, {Name: "loose", Expr: "(n > (0)::numeric)"}})
 			equal(t, "triggers", a.Triggers, []string{"tr"})

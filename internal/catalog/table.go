@@ -83,8 +83,18 @@ type Type struct {
 	Labels    []string `json:"labels,omitempty"`
 	Charset   string   `json:"charset,omitempty"`
 	Collation string   `json:"collation,omitempty"`
+	// Domain is set for a domain of PostgreSQL.
+	Domain *Domain `json:"domain,omitempty"`
 	// SRID restricts a MySQL geometry column to one spatial reference system; nil: any.
 	SRID *uint32 `json:"srid,omitempty"`
+}
+
+// Domain is what makes a domain of PostgreSQL, as SQL.
+type Domain struct {
+	Base    string   `json:"base"` // the type that it restricts
+	NotNull bool     `json:"not_null,omitempty"`
+	Default string   `json:"default,omitempty"`
+	Checks  []string `json:"checks,omitempty"` // CHECK (...)
 }
 
 // Index describes one index; the primary key is one of them.
@@ -98,6 +108,8 @@ type Index struct {
 	Visible bool   `json:"visible"`
 	// Where is the predicate of a partial index.
 	Where string `json:"where,omitempty"`
+	// Def is how PostgreSQL writes the index behind USING, with its method: btree (lower(email)) INCLUDE (id) WHERE (deleted_at IS NULL).
+	Def string `json:"def,omitempty"`
 	// Deferrable marks a PostgreSQL unique constraint that may be checked at commit.
 	Deferrable bool `json:"deferrable,omitempty"`
 	// Exclusion marks the index of a PostgreSQL exclusion constraint: it can refuse rows like a unique one.
@@ -126,6 +138,9 @@ type ForeignKey struct {
 	OnUpdate string `json:"on_update"`
 	// NotValid marks a PostgreSQL constraint that old rows have not been checked against.
 	NotValid bool `json:"not_valid,omitempty"`
+	// Deferrable marks a PostgreSQL constraint that may be checked at commit; Deferred: it is, unless a transaction says otherwise.
+	Deferrable bool `json:"deferrable,omitempty"`
+	Deferred   bool `json:"deferred,omitempty"`
 }
 
 // Check is a check constraint.
