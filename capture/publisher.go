@@ -28,6 +28,8 @@ const (
 type Config struct {
 	Tables []*catalog.Table // selected tables, in the versions in force at the start position
 	MaxRow int64            // largest row, in bytes
+	// Kept says up to which frame the source may forget what the stream holds durably; nil: up to the last.
+	Kept   func() uint64
 	Logger *slog.Logger
 }
 
@@ -365,8 +367,12 @@ func (t *tailing) advance(to Published) {
 func (t *tailing) release() {
 	seq := t.Published().Seq // before what is in flight is asked for
 	inFlight := uint64(t.log.InFlight())
+	kept := seq
+	if t.cfg.Kept != nil {
+		kept = t.cfg.Kept()
+	}
 	n := 0
-	for n < len(t.unacked) && t.unacked[n].Seq+inFlight <= seq {
+	for n < len(t.unacked) && t.unacked[n].Seq+inFlight <= seq && t.unacked[n].Seq <= kept {
 		n++
 	}
 	if n > 0 {

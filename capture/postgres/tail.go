@@ -28,6 +28,8 @@ type tail struct {
 	conn   *pgconn.PgConn
 	reply  sync.Mutex // of what is sent on conn
 	held   atomic.Uint64
+	told   atomic.Uint64 // what the server was last told that it may forget
+	much   chan struct{} // it may forget much more
 	ended  chan struct{}
 	keeper sync.WaitGroup
 	// watched are the tables as they were when the tail began; altered is the first that is another now.
@@ -65,6 +67,8 @@ const (
 	// silence is after how long a server that says nothing is given up; it sends a keepalive at half of its wal_sender_timeout at the latest.
 	silence     = 90 * time.Second
 	keepScratch = 1 << 20
+	// tellBytes is after how much more that it may forget the server hears from us at once.
+	tellBytes = 4 << 20
 	// epoch2000 is 2000-01-01 in microseconds since 1970.
 	epoch2000 = 946684800_000_000
 )
@@ -78,7 +82,7 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 	if err := s.Contains(ctx, from); err != nil {
 		return nil, err
 	}
-	t := &tail{source: s, tables: map[string]*catalog.Table{}, ended: make(chan struct{}), relations: map[uint32]*logged{}, pos: at, skip: at.row}
+	t := &tail{source: s, tables: map[string]*catalog.Table{}, ended: make(chan struct{}), much: make(chan struct{}, 1), relations: map[uint32]*logged{}, pos: at, skip: at.row}
 	for _, c := range tables {
 		t.tables[c.String()] = c
 	}
@@ -141,10 +145,11 @@ func (t *tail) keep() {
 		select {
 		case <-t.ended:
 			return
+		case <-t.much:
 		case <-tick.C:
-			if err := t.status(t.altered.Load() != nil); err != nil {
-				return // the reader meets it too
-			}
+		}
+		if err := t.status(t.altered.Load() != nil); err != nil {
+			return // the reader meets it too
 		}
 	}
 }
@@ -153,6 +158,7 @@ func (t *tail) keep() {
 func (t *tail) status(answer bool) error {
 	t.reply.Lock()
 	defer t.reply.Unlock()
+	t.told.Store(t.held.Load())
 	return pglogrepl.SendStandbyStatusUpdate(context.Background(), t.conn, pglogrepl.StandbyStatusUpdate{WALWritePosition: pglogrepl.LSN(t.held.Load()), ReplyRequested: answer})
 }
 
@@ -207,8 +213,16 @@ func difference(was, now []*catalog.Table) *alteration {
 
 // Release says that everything up to a position is durable elsewhere.
 func (t *tail) Release(position string) {
-	if p, err := parsePosition(position); err == nil && p.lsn > t.held.Load() {
-		t.held.Store(p.lsn)
+	p, err := parsePosition(position)
+	if err != nil || p.lsn <= t.held.Load() {
+		return
+	}
+	t.held.Store(p.lsn)
+	if p.lsn-t.told.Load() > tellBytes {
+		select {
+		case t.much <- struct{}{}:
+		default: // it is being told
+		}
 	}
 }
 

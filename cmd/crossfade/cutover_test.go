@@ -92,17 +92,17 @@ func (r *rig) goOn(url string) (acked []int64, refused error) {
 // writeSource tries a write on the source as the application.
 func (r *rig) writeSource(url string) error {
 	r.t.Helper()
-	db := r.openMySQL(url)
+	db := openMySQL(r.t, url)
 	defer db.Close()
 	_, err := db.ExecContext(r.t.Context(), "INSERT INTO op VALUES (?, 0, 1, 1)", -time.Now().UnixNano())
 	return err
 }
 
-func (r *rig) openMySQL(rawURL string) *sql.DB {
-	r.t.Helper()
+func openMySQL(t *testing.T, rawURL string) *sql.DB {
+	t.Helper()
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	c := mysql.NewConfig()
 	c.Net, c.Addr, c.DBName, c.User = "tcp", u.Host, strings.TrimPrefix(u.Path, "/"), u.User.Username()
@@ -110,13 +110,13 @@ func (r *rig) openMySQL(rawURL string) *sql.DB {
 	c.InterpolateParams = true
 	connector, err := mysql.NewConnector(c)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return sql.OpenDB(connector)
 }
 
 func (r *rig) workloadAs(url string, workers int, each time.Duration) *workload {
-	return startWorkload(r.t, r.openMySQL(url), workers, each)
+	return startWorkload(r.t, openMySQL(r.t, url), workers, each)
 }
 
 var _ = stdlib.GetDefaultDriver // registers pgx for database/sql

@@ -84,7 +84,7 @@ func asDocumented(t *testing.T, source *testdb.MySQLServer, document string) {
 // tryMySQL runs a statement as somebody else.
 func (r *rig) tryMySQL(url, statement string) error {
 	r.t.Helper()
-	db := r.openMySQL(url)
+	db := openMySQL(r.t, url)
 	defer db.Close()
 	_, err := db.ExecContext(r.t.Context(), statement)
 	return err

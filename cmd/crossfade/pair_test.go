@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +25,9 @@ type end struct {
 	tables string // pattern that selects all of its tables
 	schema string // where its tables are
 	player func() *scenarios.Player
+	// open connects as the owner, user makes a user of the application and returns its URL.
+	open func(url string) *sql.DB
+	user func() string
 }
 
 // engines are the servers that a binary's tests share, one for each engine.
@@ -36,9 +40,21 @@ var engines = map[string]func(t *testing.T) *end{
 func endOnPostgres(t *testing.T, s *testdb.PostgresServer) *end {
 	t.Helper()
 	db := s.Database(t)
-	return &end{engine: "postgres", url: db.URL(), tables: "public.*", schema: "public", player: func() *scenarios.Player {
-		return scenarios.OnPostgres(func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, db.URL()) })
-	}}
+	return &end{engine: "postgres", url: db.URL(), tables: "public.*", schema: "public",
+		player: func() *scenarios.Player {
+			return scenarios.OnPostgres(func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, db.URL()) })
+		},
+		open: func(url string) *sql.DB {
+			out, err := sql.Open("pgx", url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		},
+		user: func() string {
+			return db.Role(t, "", "app pw/3", "USAGE ON SCHEMA public", "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public", "USAGE ON ALL SEQUENCES IN SCHEMA public")
+		},
+	}
 }
 
 func endOnMySQL(t *testing.T, s *testdb.MySQLServer) *end {
@@ -46,7 +62,10 @@ func endOnMySQL(t *testing.T, s *testdb.MySQLServer) *end {
 	db := s.Database(t)
 	db.Exec(t, "SET GLOBAL innodb_flush_log_at_trx_commit = 1, GLOBAL sync_binlog = 1") // the check wants a server that forgets nothing
 	engine, _, _ := strings.Cut(db.URL(), ":")
-	return &end{engine: engine, url: db.URL(), tables: db.Name + ".*", schema: db.Name, player: func() *scenarios.Player { return scenarios.OnMySQL(db.DB) }}
+	return &end{engine: engine, url: db.URL(), tables: db.Name + ".*", schema: db.Name, player: func() *scenarios.Player { return scenarios.OnMySQL(db.DB) },
+		open: func(url string) *sql.DB { return openMySQL(t, url) },
+		user: func() string { return db.User(t, "", "app pw/3", "SELECT, INSERT, UPDATE, DELETE") },
+	}
 }
 
 // newPair makes the configuration of a migration between two ends; more is appended to it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/internal/change"
 )
 
@@ -24,7 +25,7 @@ func (m *migration) runCapture(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		publisher := capture.NewPublisher(capture.Config{Tables: m.tables, MaxRow: int64(m.cfg.Stream.MaxRow), Logger: m.log},
+		publisher := capture.NewPublisher(capture.Config{Tables: m.tables, MaxRow: int64(m.cfg.Stream.MaxRow), Kept: m.kept(), Logger: m.log},
 			m.source, m.stream, func() capture.Mapper { return captureMapper{m.plan.Mapper()} }, start)
 		snapshot, err := capture.NewSnapshot(capture.SnapshotConfig{Parallel: m.cfg.Snapshot.Parallel, ChunkRows: m.cfg.Snapshot.ChunkRows},
 			publisher, captureLedger{m}, m.tables, start)
@@ -44,6 +45,19 @@ func (m *migration) runCapture(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// kept says what the source may forget under `stream.release: applied`: what every lane of the target has.
+func (m *migration) kept() func() uint64 {
+	if m.cfg.Stream.Release != configs.ReleaseApplied {
+		return nil
+	}
+	return func() uint64 {
+		if a := m.applying.now(); a != nil {
+			return a.Floor()
+		}
+		return 0
+	}
 }
 
 // settleStream waits until every frame that an earlier try has queued is acknowledged, also for as long as the stream is full: only then the last frame of
