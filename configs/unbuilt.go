@@ -8,7 +8,6 @@ var unbuilt = []struct {
 	used   func(c *Config) []string // the keys in use, as paths
 	remedy string
 }{
-	{key("target.url", func(c *Config) bool { return isOneOf(c.Target.URL, MySQL, MariaDB) }), "use postgres://, the only engine that this version moves to"},
 	{key("source.read_url", func(c *Config) bool { return !c.Source.ReadURL.IsZero() }), "remove it: snapshot and verification read source.url"},
 	{columns("mask", func(r ColumnRule) bool { return r.Mask != "" }), "remove it, or fill the target by value"},
 	{columns("reverse", func(r ColumnRule) bool { return !r.Reverse.IsZero() }), "remove it: there is no reverse stream yet"},

@@ -103,7 +103,6 @@ func TestWhatIsNotBuiltIsRefusedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	cases := map[string]func(c *Config){
-		"target.url":             func(c *Config) { c.Target.URL = mustURL("mysql://u@h/d") },
 		"source.read_url":        func(c *Config) { c.Source.ReadURL = mustURL("mysql://u@h/d") },
 		"snapshot.no_key":        func(c *Config) { c.Snapshot.NoKey = NoKeyCopy },
 		"apply.consistency":      func(c *Config) { c.Apply.Consistency = ConsistencyTransactions },

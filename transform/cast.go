@@ -27,6 +27,9 @@ func cast(s sourceType, t pgType, p *policy, atUTC bool) (conversion, error) {
 		return conversion{}, errors.New(`" at UTC" is for a datetime that becomes a timestamptz and a timestamp that becomes a timestamp without zone: remove it`)
 	}
 	c, ok := conversion{}, false
+	if t.base == pgSame {
+		return castPrinted(s, t)
+	}
 	switch s.class {
 	case ints:
 		c, ok = castInt(s, t)
@@ -101,6 +104,22 @@ func cast(s sourceType, t pgType, p *policy, atUTC bool) (conversion, error) {
 		return c, fmt.Errorf("%s cannot become %s", classNames[s.class], t)
 	}
 	return c, nil
+}
+
+// castPrinted is for types that read their values from text: the server judges them.
+func castPrinted(s sourceType, t pgType) (conversion, error) {
+	switch {
+	case s.class == texts || s.class == printed,
+		s.class == times && t.held == change.Time, s.class == bitStrings && t.held == change.Bits:
+		c := conversion{key: true}
+		if s.class == texts || s.class == printed {
+			c.to, c.back = as(t.held), as(change.Text)
+		} else if s.class == times {
+			c.to, c.back = toInterval, fromInterval(s.fraction)
+		}
+		return c, nil
+	}
+	return conversion{}, fmt.Errorf("%s cannot become %s", classNames[s.class], t)
 }
 
 // as gives the same value another kind.

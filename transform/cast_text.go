@@ -140,6 +140,15 @@ func textUUID(s *scratch, v change.Value) (change.Value, error) {
 	return uuidText(s, raw[:])
 }
 
+// exactUUID takes a uuid as PostgreSQL prints it and no other.
+func exactUUID(s *scratch, v change.Value) (change.Value, error) {
+	out, err := textUUID(s, v)
+	if err == nil && string(out.B) != string(v.B) {
+		return v, fmt.Errorf("%.40q is a uuid, but not written as PostgreSQL writes it, which a key must be", v.B)
+	}
+	return out, err
+}
+
 func uuidText(s *scratch, raw []byte) (change.Value, error) {
 	if len(raw) != 16 {
 		return change.Value{}, fmt.Errorf("%d bytes are not a uuid, which has 16: map the column as bytea", len(raw))

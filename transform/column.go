@@ -20,11 +20,15 @@ func (c *tableCompiler) plain(i int, target, as string, carries bool) {
 		c.mistakes.add("type", c.object(s.Name), fmt.Sprintf("its type %s cannot be moved", s.Type.Full), "drop the column in transform.tables, or leave the table out of source.tables")
 		return
 	}
+	if c.rules.Engine.MySQLish() {
+		c.plainMySQL(i, target, as, carries, src)
+		return
+	}
 	rule := c.typeRuleFor(i)
 	pg, atUTC, explicit := src.defaultType(), false, false
 	if rule != nil && rule.as != nil {
 		pg, atUTC, explicit = *rule.as, rule.atUTC, true
-	} else if as == "" && c.same() {
+	} else if (as == "" || as == s.Type.Full) && c.same() {
 		c.taken(i, target, c.sameType(&s.Type), carries)
 		return
 	}
@@ -36,6 +40,9 @@ func (c *tableCompiler) plain(i int, target, as string, carries bool) {
 		}
 		explicit = true
 	}
+	if (pg.base == pgInterval || pg.base == pgInet) && (src.class == texts || src.class == printed) { // as PostgreSQL prints it: an interval with months and days, an address with its network
+		pg = pgType{base: pgSame, name: pg.String(), held: change.Text}
+	}
 	pg = pg.complete(src)
 	labels := src.labels
 	if explicit { // text was asked for, whatever it says
@@ -46,6 +53,9 @@ func (c *tableCompiler) plain(i int, target, as string, carries bool) {
 	if err != nil {
 		c.mistakes.add("cast", c.object(s.Name), fmt.Sprintf("%s as %s: %v", s.Type.Full, pg, err), "map it as another type: without as it becomes "+src.defaultType().String())
 		return
+	}
+	if pg.base == pgUUID && src.class == texts && slices.Contains(c.t.Source.Key, i) { // in one form only, or two keys could become one
+		conv = conversion{to: exactUUID, key: true}
 	}
 	nullable := s.Nullable
 	if conv.zero && p.zero == zeroNull && !nullable {
@@ -142,6 +152,15 @@ func (c *tableCompiler) calculated(source int, r ColumnRule) {
 		bad("a key column is calculated", "take the column over and fill another one with the expression")
 		return
 	}
+	if c.rules.Engine.MySQLish() {
+		t, conv, err := c.calculatedMySQL(source, name, r, prog, src)
+		if err != nil {
+			bad(err.Error(), "give the rule another as")
+			return
+		}
+		c.added(source, name, r, prog, change.Column{Name: name, Type: c.typeText(&t), Kind: c.kindOf(&t), Nullable: prog.Nullable}, ColumnPlan{conversion: conv, my: &t}, c.addMySQL)
+		return
+	}
 	pg, atUTC := src.defaultType(), false
 	p := &policy{zeroCount: -1, nulCount: -1}
 	column := name
@@ -175,22 +194,27 @@ func (c *tableCompiler) calculated(source int, r ColumnRule) {
 		}
 	}
 	c.countLossy(column, &conv, p)
+	nullable := prog.Nullable || conv.zero && p.zero == zeroNull
+	c.added(source, name, r, prog, change.Column{Name: name, Type: pg.String(), Kind: src.kindIn(pg), Nullable: nullable}, ColumnPlan{conversion: conv, pg: pg}, c.add)
+}
+
+// added adds a calculated column.
+func (c *tableCompiler) added(source int, name string, r ColumnRule, prog *expression.Program, col change.Column, plan ColumnPlan, add func(change.Column, string, ColumnPlan)) {
 	for _, n := range prog.Notes {
 		c.remark("value", c.object(name), n, "check that the expression says what is meant")
 	}
-	nullable := prog.Nullable || conv.zero && p.zero == zeroNull
 	if r.Key {
-		if !prog.Constant() || nullable {
+		if !prog.Constant() || col.Nullable {
 			c.mistakes.add("key", c.object(name), "key: true on a value that is not a constant", "only a constant can be added to a key; remove it")
 		}
 		c.keyRules = append(c.keyRules, len(c.t.Columns))
 	}
-	at := -1
+	plan.Source = -1
 	if source >= 0 && len(prog.Columns) == 1 && prog.Columns[0] == source {
-		at = source
+		plan.Source = source
 	}
-	c.add(change.Column{Name: name, Type: pg.String(), Kind: src.kindIn(pg), Nullable: nullable}, name,
-		ColumnPlan{Source: at, Value: r.Value, Constant: prog.Constant(), program: prog, conversion: conv, pg: pg})
+	plan.Value, plan.Constant, plan.program = r.Value, prog.Constant(), prog
+	add(col, name, plan)
 }
 
 // takenOver reports whether another rule takes the source column over as it is.
@@ -284,9 +308,13 @@ func (c *tableCompiler) keyColumn(at, source int) {
 	}
 	switch k := t.Target.Columns[at].Kind; {
 	case k == change.Int || k == change.Bytes || k == change.Date || plan.pg.base == pgUUID:
+	case c.rules.Engine.MySQLish() && t.Source.Engine == change.Postgres && s.Type.Name == "uuid": // in one form
 	default:
 		t.KeyHashable = false
 		t.Ordered = t.Ordered && k != change.Text
+	}
+	if c.rules.Engine.MySQLish() && t.Source.Engine.MySQLish() {
+		return // the same collation, or one that tells more apart
 	}
 	if s.Type.Collation != "" && t.Source.Engine.MySQLish() {
 		t.Ordered = false

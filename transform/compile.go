@@ -25,7 +25,9 @@ func Compile(rules Rules, tables []*catalog.Table) (*Plan, error) {
 			c.warn("type_rule_unused", "transform.types "+strings.TrimSpace(r.Match+" "+r.Pattern), "no column matches it, or an earlier rule matches them all", "remove it, or correct match and column")
 		}
 	}
-	if len(c.mistakes) == 0 {
+	if len(c.mistakes) == 0 && c.rules.Engine.MySQLish() {
+		c.mysqlDDL()
+	} else if len(c.mistakes) == 0 {
 		c.ddl()
 	}
 	if len(c.mistakes) > 0 {
@@ -48,6 +50,7 @@ type typeRule struct {
 	postgres bool   // for columns of PostgreSQL; else of MySQL and MariaDB
 	typ      string // behind "mysql:" or "postgres:"
 	as       *pgType
+	asText   string // for a MySQL or MariaDB target
 	atUTC    bool
 	zero     zeroPolicy
 	standsIn string
@@ -128,7 +131,13 @@ func (c *compiler) typeRule(r TypeRule) (out typeRule) {
 	case engine != "mysql" && engine != "mariadb" || !mysqlTypes[name]:
 		c.mistakes.add("type_rule", object, fmt.Sprintf("%q is not a type of MySQL", r.Match), "write mysql:type, such as mysql:datetime, mysql:tinyint(1) or mysql:bigint unsigned")
 	}
-	if r.As != "" {
+	if c.rules.Engine.MySQLish() {
+		if out.asText = r.As; r.As != "" {
+			if _, err := parseMySQL(r.As); err != nil {
+				c.mistakes.add("type", object, "as: "+err.Error(), "write a type that the target can have")
+			}
+		}
+	} else if r.As != "" {
 		t, atUTC, err := parsePG(r.As)
 		if err != nil {
 			c.mistakes.add("type", object, "as: "+err.Error(), "write a type that the target can have")
@@ -165,6 +174,10 @@ func (c *compiler) table(s *catalog.Table) *Table {
 	}
 	t := &Table{Source: s, Target: &change.Table{Engine: c.rules.Engine, Source: s.String()}}
 	t.Target.Schema, t.Target.Name = c.targetName(s, rule)
+	schemaFault, nameFault := schemaFault, nameFault
+	if c.rules.Engine.MySQLish() {
+		schemaFault, nameFault = mysqlSchemaFault, mysqlNameFault
+	}
 	if f := schemaFault(t.Target.Schema); f != "" {
 		c.mistakes.add("schema", s.String(), fmt.Sprintf("its target schema %q %s", t.Target.Schema, f), "place the table in another schema, with target.schema or a rule")
 	}
@@ -253,7 +266,7 @@ func (c *tableCompiler) columns() {
 		switch {
 		case c.replaced[i]:
 			c.ruled(i, rules[i])
-		case c.same() && c.t.Source.Columns[i].Generated != "":
+		case c.same() && c.t.Source.Columns[i].Generated != "": // which the target generates too
 			c.t.regenerate = append(c.t.regenerate, i)
 		default:
 			c.plain(i, "", "", true)

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -144,6 +145,9 @@ func parsePG(s string) (t pgType, atUTC bool, err error) {
 	}
 	ok := false
 	if t.base, ok = pgAliases[name]; !ok {
+		if other, ok := printedType(text); ok {
+			return other, false, nil
+		}
 		return t, false, fmt.Errorf("%q is not a type that values can become (smallint integer bigint numeric real \"double precision\" boolean varchar char text bytea date timestamp timestamptz interval bit jsonb json uuid inet)", s)
 	}
 	if mods != "" {
@@ -168,6 +172,48 @@ func parsePG(s string) (t pgType, atUTC bool, err error) {
 	}
 	return t, atUTC, t.check(s)
 }
+
+// printedNames are the types without a class of their own that text can become, and what values of them are; the server reads the text.
+var printedNames = map[string]change.Kind{"time": change.Time, "time without time zone": change.Time, "bit varying": change.Bits, "varbit": change.Bits}
+
+func init() {
+	for _, n := range []string{"timetz", "time with time zone", "cidr", "macaddr", "macaddr8", "money", "xml", "tsvector", "tsquery", "point", "line", "lseg", "box", "path", "polygon", "circle",
+		"oid", "name", "pg_lsn", "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange", "int4multirange", "int8multirange", "nummultirange", "tsmultirange", "tstzmultirange",
+		"datemultirange", "jsonpath", "hstore", "citext"} {
+		printedNames[n] = change.Text
+	}
+}
+
+// printedType reads a type whose values are the text that it prints: one of the list, an array, or one of a schema.
+func printedType(text string) (pgType, bool) {
+	out := pgType{base: pgSame, name: text, held: change.Text}
+	element := strings.TrimSuffix(text, "[]")
+	if element != text {
+		if _, _, err := parsePG(strings.TrimRight(element, "[]")); err == nil {
+			return out, true
+		}
+		return out, false
+	}
+	bare := text
+	if i, j := strings.IndexByte(text, '('), strings.IndexByte(text, ')'); i > 0 && j > i {
+		bare = strings.Join(strings.Fields(text[:i]+" "+text[j+1:]), " ")
+	}
+	kind, ok := printedNames[bare]
+	if out.held = kind; !ok && qualified.MatchString(text) {
+		out.held, ok = change.Text, true
+	}
+	switch bare { // as format_type writes them
+	case "time":
+		out.name += " without time zone"
+	case "timetz":
+		out.name = strings.Replace(text, "timetz", "time", 1) + " with time zone"
+	case "varbit":
+		out.name = strings.Replace(text, "varbit", "bit varying", 1)
+	}
+	return out, ok
+}
+
+var qualified = regexp.MustCompile(`^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$`)
 
 func (t pgType) check(s string) error {
 	switch {

@@ -71,7 +71,8 @@ type ColumnPlan struct {
 
 	program    *expression.Program
 	conversion conversion
-	pg         pgType
+	pg         pgType  // of a PostgreSQL target
+	my         *myType // of a MySQL or MariaDB target
 	// labels of an enum, which the target checks.
 	labels []string
 	// same: a column of PostgreSQL that keeps its type in PostgreSQL.

@@ -31,7 +31,9 @@ func postgresTypeOf(t *catalog.Type) sourceType {
 		return sourceType{class: floats64}
 	case "boolean":
 		return sourceType{class: bools}
-	case "character", "character varying":
+	case "character":
+		return sourceType{class: texts, length: t.Length, padded: true}
+	case "character varying":
 		return sourceType{class: texts, length: t.Length}
 	case "text":
 		return sourceType{class: texts}
@@ -52,18 +54,22 @@ func postgresTypeOf(t *catalog.Type) sourceType {
 	case "uuid":
 		return sourceType{class: uuids}
 	default:
-		return sourceType{class: printed, labels: t.Labels}
+		s := sourceType{class: printed}
+		if len(t.Labels) > 0 {
+			s.labels = t.Labels
+		}
+		return s
 	}
 }
 
 // sameType is the type of a PostgreSQL column as PostgreSQL has it: the values stay as they are. An enum goes where the tables of its schema go.
 func (c *compiler) sameType(t *catalog.Type) pgType {
 	kind, _ := t.Kind(change.Postgres)
-	if out, _, err := parsePG(t.Full); err == nil && out.String() == t.Full && out.kind() == kind {
-		return out
+	out, def := pgType{base: pgSame, name: t.Full, held: kind}, definition(t)
+	if known, _, err := parsePG(t.Full); err == nil && def == "" && known.String() == t.Full && known.kind() == kind {
+		return known
 	}
-	out := pgType{base: pgSame, name: t.Full, held: kind}
-	if def := definition(t); def != "" {
+	if def != "" {
 		schema, name := splitType(t.Full)
 		schema = c.targetSchema(schema)
 		out.name = typeName(schema, name)

@@ -308,11 +308,11 @@ func TestTheTargetTakesWhatIsMapped(t *testing.T) {
 				t.Errorf("%s %q as %s: %v", e.typ, text, column.Type, err)
 				continue
 			}
-			a, err := canonical.AppendCanonical(nil, column, mapped)
+			a, err := canonical.AppendCanonical(nil, change.Postgres, column, mapped)
 			if err != nil {
 				t.Errorf("%s %q as %s: %v", e.typ, text, column.Type, err)
 			}
-			b, err := canonical.AppendCanonical(nil, column, back)
+			b, err := canonical.AppendCanonical(nil, change.Postgres, column, back)
 			if err != nil || string(a) != string(b) {
 				t.Errorf("%s %q as %s: mapped to %q, read as %q, %v", e.typ, text, column.Type, mapped, read, err)
 			}

@@ -44,7 +44,7 @@ func (t *Table) check(real *catalog.Table) (found []catalog.Finding) {
 			continue
 		}
 		r := &real.Columns[at]
-		if r.Type.Full != c.Type {
+		if !sameTypes(real.Engine, r.Type.Full, c.Type) {
 			add("target_type", c.Name, fmt.Sprintf("it is %s, the mapping gives %s", r.Type.Full, c.Type), "alter the column, or map the source column with as in transform")
 		}
 		if c.Nullable && !r.Nullable {
@@ -66,6 +66,14 @@ func (t *Table) check(real *catalog.Table) (found []catalog.Finding) {
 	}
 	t.checkKeys(real, add)
 	return found
+}
+
+// sameTypes reports whether two types are the same however they are written: six digits after the second are what PostgreSQL keeps unasked.
+func sameTypes(e change.Engine, a, b string) bool {
+	if e.MySQLish() {
+		return alikeMySQL(a, b)
+	}
+	return a == b || strings.HasPrefix(a, "timestamp") && strings.Replace(a, "(6)", "", 1) == strings.Replace(b, "(6)", "", 1)
 }
 
 // checkKeys asks for one usable unique index over the key, and none besides, nor foreign keys, until the rows are there: what is replayed

@@ -49,6 +49,7 @@ type sourceType struct {
 	length   int
 	fraction int
 	labels   []string // of an enum
+	padded   bool     // filled up with blanks to its length
 }
 
 // sourceTypeOf describes the values of a column of that engine; false for a type that cannot be moved.

@@ -73,11 +73,11 @@ func (c *Config) explain(err error) error {
 func (c *Config) remedy(err error) string {
 	switch serverErrorNumber(err) {
 	case erAccessDenied:
-		return fmt.Sprintf("check the user (%s) and the password of source.url, and from which hosts that user may connect", c.User)
+		return fmt.Sprintf("check the user (%s) and the password of %s, and from which hosts that user may connect", c.User, c.key())
 	case erDatabaseDenied:
-		return fmt.Sprintf("grant %s a privilege on database %s, or correct the database of source.url", c.User, c.Database)
+		return fmt.Sprintf("grant %s a privilege on database %s, or correct the database of %s", c.User, c.Database, c.key())
 	case erUnknownDatabase:
-		return "correct the database of source.url"
+		return "correct the database of " + c.key()
 	case erHostBlocked:
 		return "the server has blocked this host after too many errors: run FLUSH HOSTS there (TRUNCATE performance_schema.host_cache)"
 	case erHostNotAllowed:
@@ -100,7 +100,7 @@ func (c *Config) remedy(err error) string {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &dns):
-		return "the name is not known: check the host of source.url"
+		return "the name is not known: check the host of " + c.key()
 	case errors.As(err, &unknownCA), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify):
 		return "the server's certificate is not accepted: set sslrootcert to its authority, or choose another sslmode"
 	case errors.Is(err, mysql.ErrNoTLS), errors.As(err, &record):
@@ -108,7 +108,7 @@ func (c *Config) remedy(err error) string {
 	case errors.Is(err, context.Canceled):
 		return ""
 	case errors.As(err, &op), errors.Is(err, context.DeadlineExceeded):
-		return "check the host and port of source.url, that the server runs, and that no firewall is between"
+		return "check the host and port of " + c.key() + ", that the server runs, and that no firewall is between"
 	}
 	return ""
 }

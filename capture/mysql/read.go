@@ -124,14 +124,19 @@ func (r *rowReader) each(w *wire, stmt string, emit func(change.Row) error) erro
 	})
 }
 
-// readProven runs read in one read-only snapshot that is opened after the proof.
+// readProven runs read in one read-only snapshot that is opened after the proof. Without a proof it sees what was acknowledged before, as every session does:
+// enough for whoever did not read the log.
 func (s *Source) readProven(ctx context.Context, proof string, t *catalog.Table, read func(*wire) error) error {
-	at, err := parsePosition(proof)
-	if err != nil {
-		return err
+	var at *position
+	if proof != "" {
+		p, err := parsePosition(proof)
+		if err != nil {
+			return err
+		}
+		at = &p
 	}
 	return s.readError(t, s.readers.with(ctx, silentScan, func(w *wire) error {
-		if err := s.snapshot(ctx, w, &at); err != nil {
+		if err := s.snapshot(ctx, w, at); err != nil {
 			return err
 		}
 		if err := read(w); err != nil {
@@ -145,6 +150,9 @@ const openSnapshot = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 
 // snapshot opens a read-only transaction that sees everything up to at.
 func (s *Source) snapshot(ctx context.Context, w *wire, at *position) error {
+	if at == nil {
+		return w.exec(openSnapshot)
+	}
 	if s.mariadb() {
 		return s.mariadbSnapshot(ctx, w, at)
 	}

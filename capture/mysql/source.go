@@ -36,6 +36,15 @@ type Config struct {
 	Selected func(schema, table string) bool
 	// Readers is how many reads run at a time; 0 means 4.
 	Readers int
+	// Key is the name of the URL in the configuration, for messages. Default: source.url.
+	Key string
+}
+
+func (c *Config) key() string {
+	if c.Key == "" {
+		return "source.url"
+	}
+	return c.Key
 }
 
 const (

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	tomysql "github.com/crossfade-io/crossfade/apply/mysql"
 	topostgres "github.com/crossfade-io/crossfade/apply/postgres"
 	"github.com/crossfade-io/crossfade/capture/mysql"
 	"github.com/crossfade-io/crossfade/capture/postgres"
@@ -59,6 +60,18 @@ func serverID(name string) uint32 {
 
 // openCopied connects the target as verification sees it.
 func openCopied(ctx context.Context, cfg *configs.Config) (copied, error) {
+	if u := cfg.Target.URL; u.Engine() != configs.Postgres {
+		tls, err := u.TLSConfig()
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("target.url: %w", err)}
+		}
+		rows, err := mysql.Open(ctx, mysql.Config{Engine: change.Engine(u.Engine()), Host: u.Address(), User: u.User(), Password: u.Password().Reveal(), TLS: tls,
+			Migration: databaseName(cfg.Name), Selected: func(string, string) bool { return true }, Readers: 8, Key: "target.url"}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, err
+		}
+		return verify.NewMySQL(rows, databaseName(cfg.Name)), nil
+	}
 	p, err := verify.OpenPostgres(ctx, postgresURL(cfg.Target.URL), databaseName(cfg.Name))
 	if err != nil {
 		return nil, err // and no target that is nil inside
@@ -68,6 +81,17 @@ func openCopied(ctx context.Context, cfg *configs.Config) (copied, error) {
 
 // openApplied connects the target as the applier sees it.
 func openApplied(ctx context.Context, cfg *configs.Config, log *slog.Logger) (target, error) {
+	if u := cfg.Target.URL; u.Engine() != configs.Postgres {
+		tls, err := u.TLSConfig()
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("target.url: %w", err)}
+		}
+		t, err := tomysql.Open(ctx, tomysql.Config{Engine: change.Engine(u.Engine()), Addr: u.Address(), User: u.User(), Password: u.Password().Reveal(), TLS: tls, Migration: databaseName(cfg.Name), Logger: log})
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	}
 	t, err := topostgres.Open(ctx, topostgres.Config{URL: postgresURL(cfg.Target.URL), Migration: databaseName(cfg.Name), Logger: log})
 	if err != nil {
 		return nil, err

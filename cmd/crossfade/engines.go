@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/crossfade-io/crossfade/apply"
+	tomysql "github.com/crossfade-io/crossfade/apply/mysql"
 	topostgres "github.com/crossfade-io/crossfade/apply/postgres"
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/capture/mysql"
@@ -93,8 +94,11 @@ var (
 	_ source  = (*mysql.Source)(nil)
 	_ source  = (*postgres.Source)(nil)
 	_ target  = (*topostgres.Target)(nil)
+	_ target  = (*tomysql.Target)(nil)
 	_ copied  = (*verify.Postgres)(nil)
+	_ copied  = (*verify.MySQL)(nil)
 	_ leaver  = (*gate.MySQL)(nil)
 	_ leaver  = (*gate.Postgres)(nil)
 	_ enterer = (*gate.Postgres)(nil)
+	_ enterer = (*gate.MySQL)(nil)
 )

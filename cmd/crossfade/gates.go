@@ -34,18 +34,16 @@ func openGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error
 // newGates connects to the source alone; the target is connected to when it is asked.
 func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error) {
 	g := &gates{}
-	var names []cutover.Name
+	var names, there []cutover.Name
 	for _, t := range e.plan.Tables() {
 		ct := cutover.Table{Source: cutover.Name{Schema: t.Source.Schema, Table: t.Source.Name}, Target: cutover.Name{Schema: t.Target.Schema, Table: t.Target.Name}}
 		ct.AutoIncrement, ct.Sequence = numbered(t)
 		g.tables = append(g.tables, ct)
-		names = append(names, ct.Source)
+		names, there = append(names, ct.Source), append(there, ct.Target)
 	}
-	target, err := gate.NewPostgres(postgresGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, g.tables))
-	if err != nil {
+	if err := g.newTarget(cfg, there); err != nil {
 		return nil, err
 	}
-	g.target = target
 	if cfg.Source.URL.Engine() == configs.Postgres {
 		source, err := gate.OpenPostgres(ctx, postgresGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables))
 		if err != nil {
@@ -54,15 +52,9 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 		g.source = source
 		return g, nil
 	}
-	login, err := mysqlLogin(cfg.Source.URL)
+	sc, err := mysqlGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, names)
 	if err != nil {
 		return nil, err
-	}
-	sc := gate.MySQLConfig{Engine: change.Engine(cfg.Source.URL.Engine()), Migration: databaseName(cfg.Name), Login: *login, Tables: names}
-	if !cfg.Source.ProbeURL.IsZero() {
-		if sc.Probe, err = mysqlLogin(cfg.Source.ProbeURL); err != nil {
-			return nil, err
-		}
 	}
 	source, err := gate.OpenMySQL(ctx, sc)
 	if err != nil {
@@ -70,6 +62,40 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 	}
 	g.source = source
 	return g, nil
+}
+
+func (g *gates) newTarget(cfg *configs.Config, names []cutover.Name) error {
+	if cfg.Target.URL.Engine() == configs.Postgres {
+		target, err := gate.NewPostgres(postgresGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, g.tables))
+		if err != nil {
+			return err
+		}
+		g.target = target
+		return nil
+	}
+	tc, err := mysqlGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, names)
+	if err != nil {
+		return err
+	}
+	tc.Pairs = g.tables
+	target, err := gate.NewMySQL(tc)
+	if err != nil {
+		return err
+	}
+	g.target = target
+	return nil
+}
+
+func mysqlGate(cfg *configs.Config, side protocol.Side, u, probe configs.URL, tables []cutover.Name) (out gate.MySQLConfig, err error) {
+	login, err := mysqlLogin(u)
+	if err != nil {
+		return out, err
+	}
+	out = gate.MySQLConfig{Engine: change.Engine(u.Engine()), Migration: databaseName(cfg.Name), Login: *login, Tables: tables, Side: side}
+	if !probe.IsZero() {
+		out.Probe, err = mysqlLogin(probe)
+	}
+	return out, err
 }
 
 func postgresGate(cfg *configs.Config, side protocol.Side, u, probe configs.URL, tables []cutover.Table) gate.PostgresConfig {

@@ -18,6 +18,9 @@ func TestKilledAtRandomMomentsFromPostgresEachChangeArrivesOnce(t *testing.T) {
 	t.Run("to PostgreSQL", func(t *testing.T) {
 		killedPair(t, endOnPostgres(t, testdb.NewPostgres(t, 18)), endOnPostgres(t, testdb.NewPostgres(t, 15)), 14, 60_000)
 	})
+	t.Run("to MySQL", func(t *testing.T) {
+		killedPair(t, endOnPostgres(t, testdb.NewPostgres(t, 15)), endOnMySQL(t, testdb.NewMySQL(t)), 12, 60_000)
+	})
 }
 
 // killedPair kills the daemon at random moments of the copy, of the catch-up and after, while the application writes.
@@ -101,9 +104,31 @@ func killedPair(t *testing.T, source, target *end, kills, rows int) {
 func TestACutoverFromPostgresUnderLoadLosesNothing(t *testing.T) {
 	t.Run("to PostgreSQL", func(t *testing.T) {
 		for i := range 3 {
-			t.Run(fmt.Sprint(i+1), func(t *testing.T) { cutOverPair(t, endOnPostgres(t, testdb.Postgres(t, 15)), endOnPostgres(t, testdb.Postgres(t, 18))) })
+			t.Run(fmt.Sprint(i+1), func(t *testing.T) {
+				cutOverPair(t, endOnPostgres(t, testdb.Postgres(t, 15)), endOnPostgres(t, testdb.Postgres(t, 18)))
+			})
 		}
 	})
+}
+
+func TestACutoverToMySQLAndMariaDBUnderLoadLosesNothing(t *testing.T) {
+	for name, ends := range map[string]func() (source, target *end){
+		"PostgreSQL to MySQL": func() (source, target *end) {
+			return endOnPostgres(t, testdb.Postgres(t, 18)), endOnMySQL(t, testdb.MySQL(t))
+		},
+		"PostgreSQL to MariaDB": func() (source, target *end) {
+			return endOnPostgres(t, testdb.Postgres(t, 18)), endOnMySQL(t, testdb.MariaDB(t, "11.8"))
+		},
+		"MySQL to MySQL": func() (source, target *end) { return endOnMySQL(t, testdb.MySQL(t)), endOnMySQL(t, testdb.NewMySQL(t)) },
+		"MariaDB to MySQL": func() (source, target *end) {
+			return endOnMySQL(t, testdb.MariaDB(t, "10.11")), endOnMySQL(t, testdb.MySQL(t))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source, target := ends()
+			cutOverPair(t, source, target)
+		})
+	}
 }
 
 // cutOverPair moves the writes while the application writes as a user of its own.
@@ -140,9 +165,13 @@ func cutOverPair(t *testing.T, source, target *end) {
 	if rep.Verdict != "completed" || r.active() != "target" {
 		t.Errorf("verdict %s, traffic at %s", rep.Verdict, r.active())
 	}
-	old := source.open(source.url) // also whoever owns the tables is refused
+	whoever := app
+	if source.engine == "postgres" { // whoever owns the tables is refused too
+		whoever = source.url
+	}
+	old := source.open(whoever)
 	defer old.Close()
-	if _, err := old.ExecContext(t.Context(), source.sqlOf("INSERT INTO op VALUES (?, 9, 1, 1)"), -2); source.engine == "postgres" && (err == nil || !strings.Contains(err.Error(), "crossfade")) {
+	if _, err := old.ExecContext(t.Context(), source.sqlOf("INSERT INTO op VALUES (?, 9, 1, 1)"), -2); err == nil || !strings.Contains(err.Error(), "crossfade") {
 		t.Errorf("the source after the decision: %v", err)
 	}
 	sameRows(t, source, target)

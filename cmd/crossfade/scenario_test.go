@@ -278,7 +278,7 @@ func runBack(t *testing.T, source, target *end, all []*scenarios.Scenario) {
 	for _, n := range append(names, endTable) {
 		tables = append(tables, fmt.Sprintf("%q", target.schema+"."+n))
 	}
-	r := newPair(t, target, back, strings.Join(tables, ", "), "")
+	r := newPair(t, target, back, strings.Join(tables, ", "), backRules(t, target, back, names))
 	r.start()
 	r.waitReady()
 	arrived(t, r, target, back)
@@ -295,6 +295,28 @@ func runBack(t *testing.T, source, target *end, all []*scenarios.Scenario) {
 			}
 		}
 	}
+}
+
+// backRules gives each column the type that it came from, as whoever goes back would write it.
+func backRules(t *testing.T, from, back *end, names []string) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("transform:\n  identifiers: keep\n  tables:\n")
+	for _, name := range names {
+		fmt.Fprintf(&b, "    - source: %s.%s\n      columns:\n", from.schema, name)
+		query := "SELECT column_name, column_type FROM information_schema.columns WHERE table_schema = '" + back.schema + "' AND table_name = '" + name + "' ORDER BY ordinal_position"
+		if back.engine == "postgres" {
+			query = "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '" + name + "'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+		}
+		for _, c := range rowsOf(t, back, query) {
+			column, typ, _ := strings.Cut(c, " | ")
+			if back.engine == "postgres" && from.engine != "postgres" && strings.HasSuffix(typ, "with time zone") && strings.HasPrefix(typ, "timestamp") {
+				typ += " at UTC"
+			}
+			fmt.Fprintf(&b, "        - {source: %q, as: %q}\n", column, typ)
+		}
+	}
+	return b.String()
 }
 
 // loosen takes away what must not be there before the rows: unique indexes besides the key, and foreign keys.

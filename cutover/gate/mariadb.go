@@ -34,7 +34,7 @@ func (s *MySQL) mariadbHolders(ctx context.Context) (ids []int64, err error) {
 	waited := make(chan error, 1)
 	go func() {
 		var state string
-		waited <- conn.QueryRowContext(ctx, "SELECT state FROM crossfade.gate WHERE migration = ? AND side = ? FOR UPDATE", s.cfg.Migration, mysqlSide).Scan(&state)
+		waited <- conn.QueryRowContext(ctx, "SELECT state FROM crossfade.gate WHERE migration = ? AND side = ? FOR UPDATE", s.cfg.Migration, s.side).Scan(&state)
 	}()
 	seen := map[int64]bool{}
 	for { // for as long as ours waits: up to a second

@@ -29,28 +29,53 @@ type MySQLConfig struct {
 	Login     Login
 	// Probe is a user of the application; nil: writes are probed as our own user, with a branch of the triggers that denies it.
 	Probe  *Login
-	Tables []cutover.Name // the migrated ones
+	Tables []cutover.Name // the migrated ones, as they are called here
+	// Side is which end of the migration it is. Default: the source. A source is left, a target is entered.
+	Side protocol.Side
+	// Pairs are the migrated tables of a target with those that they come from.
+	Pairs []cutover.Table
 }
 
-// MySQL is a MySQL or MariaDB source of a migration. It implements [cutover.Leaver].
+// MySQL is a MySQL or MariaDB end of a migration. A source implements [cutover.Leaver], a target [cutover.Enterer].
 type MySQL struct {
 	cfg   MySQLConfig
+	side  protocol.Side
 	db    *sql.DB
 	probe *sql.DB
 }
 
-// side is which side of the configuration this engine can be so far.
-const mysqlSide = protocol.Source
-
 // OpenMySQL connects. It changes nothing.
 func OpenMySQL(ctx context.Context, cfg MySQLConfig) (*MySQL, error) {
+	s, err := NewMySQL(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ping(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Ping connects, if there is no connection.
+func (s *MySQL) Ping(ctx context.Context) error {
+	if err := s.db.PingContext(ctx); err != nil {
+		return fmt.Errorf("%s gate: connect to %s as %s: %w", s.side, s.cfg.Login.Addr, s.cfg.Login.User, err)
+	}
+	return nil
+}
+
+// NewMySQL is a side that connects when it is first asked.
+func NewMySQL(cfg MySQLConfig) (*MySQL, error) {
 	if err := migrationName(cfg.Migration); err != nil {
 		return nil, err
 	}
-	s := &MySQL{cfg: cfg}
+	s := &MySQL{cfg: cfg, side: cfg.Side}
+	if s.side == "" {
+		s.side = protocol.Source
+	}
 	var err error
 	if s.db, err = s.open(cfg.Login, "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO'"); err != nil {
-		return nil, fmt.Errorf("source gate: %w", err)
+		return nil, fmt.Errorf("%s gate: %w", s.side, err)
 	}
 	login := cfg.Login
 	if cfg.Probe != nil {
@@ -58,10 +83,7 @@ func OpenMySQL(ctx context.Context, cfg MySQLConfig) (*MySQL, error) {
 	}
 	// Without strict mode a row of defaults comes as far as our trigger.
 	if s.probe, err = s.open(login, "''"); err != nil {
-		return nil, errors.Join(fmt.Errorf("source probe: %w", err), s.db.Close())
-	}
-	if err := s.db.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("source gate: connect to %s as %s: %w", cfg.Login.Addr, cfg.Login.User, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("%s probe: %w", s.side, err), s.db.Close())
 	}
 	return s, nil
 }
@@ -111,7 +133,7 @@ func (s *MySQL) identity() string {
 func (s *MySQL) Identity(ctx context.Context) (string, error) {
 	var id string
 	if err := s.db.QueryRowContext(ctx, "SELECT "+s.identity()).Scan(&id); err != nil {
-		return "", fmt.Errorf("identity of the source: %w", err)
+		return "", fmt.Errorf("identity of the %s: %w", s.side, err)
 	}
 	return id, nil
 }
@@ -177,7 +199,7 @@ var mysqlTables = []string{
 func (s *MySQL) Setup(ctx context.Context, open bool) error {
 	for _, q := range mysqlTables {
 		if err := s.retry(ctx, func() error { _, err := s.db.ExecContext(ctx, q); return err }); err != nil {
-			return fmt.Errorf("set up the source's gate: %w; the user of source.url needs ALL on crossfade.*", err)
+			return fmt.Errorf("set up the %[1]s's gate: %[2]w; the user of %[1]s.url needs ALL on crossfade.*", s.side, err)
 		}
 	}
 	state := "closed"
@@ -188,11 +210,11 @@ func (s *MySQL) Setup(ctx context.Context, open bool) error {
 		text string
 		args []any
 	}{
-		{"INSERT IGNORE INTO crossfade.gate VALUES (?, ?, ?, 0, NOW(6))", []any{s.cfg.Migration, mysqlSide, state}},
-		{"INSERT IGNORE INTO crossfade.attempt (migration, side, epoch, state) VALUES (?, ?, 0, 'NONE')", []any{s.cfg.Migration, mysqlSide}},
+		{"INSERT IGNORE INTO crossfade.gate VALUES (?, ?, ?, 0, NOW(6))", []any{s.cfg.Migration, s.side, state}},
+		{"INSERT IGNORE INTO crossfade.attempt (migration, side, epoch, state) VALUES (?, ?, 0, 'NONE')", []any{s.cfg.Migration, s.side}},
 	} {
 		if err := s.retry(ctx, func() error { _, err := s.db.ExecContext(ctx, q.text, q.args...); return err }); err != nil {
-			return fmt.Errorf("set up the source's gate: %w", err)
+			return fmt.Errorf("set up the %s's gate: %w", s.side, err)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/protocol"
 )
 
 func finding(severity, code, object, remedy, reason string, args ...any) cutover.Finding {
@@ -19,7 +20,11 @@ func finding(severity, code, object, remedy, reason string, args ...any) cutover
 
 // Check proves what closing this side needs, by doing it on a scratch table of schema crossfade.
 func (s *MySQL) Check(ctx context.Context) (out []cutover.Finding, err error) {
-	for _, f := range []func(context.Context) ([]cutover.Finding, error){s.checkScratch, s.checkKill, s.checkWriters, s.checkDurable, s.checkProbe, s.checkParents} {
+	checks := []func(context.Context) ([]cutover.Finding, error){s.checkScratch, s.checkKill, s.checkWriters, s.checkDurable, s.checkProbe, s.checkParents}
+	if s.side == protocol.Target {
+		checks = []func(context.Context) ([]cutover.Finding, error){s.checkGuard, s.checkWriters, s.checkDurable, s.checkProbe}
+	}
+	for _, f := range checks {
 		found, err := f(ctx)
 		if err != nil {
 			return out, err
@@ -129,7 +134,7 @@ func (s *MySQL) checkWriters(ctx context.Context) (out []cutover.Finding, err er
 		return nil, fmt.Errorf("ask for wsrep: %w", err)
 	}
 	if strings.EqualFold(wsrep, "ON") {
-		out = append(out, finding("error", "cluster", "source", "use a server that is written on one node", "the source is a Galera cluster: a gate closed on one node does not stop the others"))
+		out = append(out, finding("error", "cluster", string(s.side), "use a server that is written on one node", "the source is a Galera cluster: a gate closed on one node does not stop the others"))
 	}
 	if s.mariadb() {
 		found, err := s.mariadbCheckReplica(ctx)
@@ -145,7 +150,7 @@ func (s *MySQL) checkWriters(ctx context.Context) (out []cutover.Finding, err er
 			return nil, fmt.Errorf("ask for group replication: %w", err)
 		}
 		if members > 1 {
-			out = append(out, finding("error", "cluster", "source", "switch the group to single-primary mode", "the source is a multi-primary group: a gate closed on one member does not stop the others"))
+			out = append(out, finding("error", "cluster", string(s.side), "switch the group to single-primary mode", "the source is a multi-primary group: a gate closed on one member does not stop the others"))
 		}
 	}
 	rows, err := s.db.QueryContext(ctx, "SELECT CHANNEL_NAME FROM performance_schema.replication_applier_status WHERE SERVICE_STATE = 'ON' AND CHANNEL_NAME NOT LIKE 'group_replication%'")
@@ -159,7 +164,7 @@ func (s *MySQL) checkWriters(ctx context.Context) (out []cutover.Finding, err er
 		if err := rows.Scan(&channel); err != nil {
 			return nil, fmt.Errorf("ask for replication: %w", err)
 		}
-		out = append(out, finding("error", "replica", "source", "STOP REPLICA, or move the primary instead", "the source is a replica (channel %q): writes that arrive by replication pass the gate", channel))
+		out = append(out, finding("error", "replica", string(s.side), "STOP REPLICA, or move the primary instead", "the source is a replica (channel %q): writes that arrive by replication pass the gate", channel))
 	}
 	return out, rows.Err()
 }
@@ -170,7 +175,7 @@ func (s *MySQL) checkDurable(ctx context.Context) (out []cutover.Finding, err er
 		return nil, fmt.Errorf("ask for durability: %w", err)
 	}
 	if flush != "1" || sync != "1" {
-		out = append(out, finding("warning", "durability", "source", "SET GLOBAL innodb_flush_log_at_trx_commit = 1, sync_binlog = 1 for the cutover",
+		out = append(out, finding("warning", "durability", string(s.side), "SET GLOBAL innodb_flush_log_at_trx_commit = 1, sync_binlog = 1 for the cutover",
 			"a power cut can undo the fence: innodb_flush_log_at_trx_commit is %s, sync_binlog is %s", flush, sync))
 	}
 	return out, nil
@@ -179,14 +184,14 @@ func (s *MySQL) checkDurable(ctx context.Context) (out []cutover.Finding, err er
 // checkProbe: the application's user must be able to write, or its refusal under the fence would prove nothing.
 func (s *MySQL) checkProbe(ctx context.Context) (out []cutover.Finding, err error) {
 	if s.cfg.Probe == nil {
-		return []cutover.Finding{finding("warning", "probe", "source.probe_url", "set source.probe_url to a user of the application", "writes are not probed as application")}, nil
+		return []cutover.Finding{finding("warning", "probe", string(s.side)+".probe_url", "set "+string(s.side)+".probe_url to a user of the application", "writes are not probed as application")}, nil
 	}
 	if s.cfg.Probe.User == s.cfg.Login.User {
-		return []cutover.Finding{finding("error", "probe", "source.probe_url", "give crossfade a user of its own", "the application connects as our user %s, which no gate stops", s.cfg.Login.User)}, nil
+		return []cutover.Finding{finding("error", "probe", string(s.side)+".probe_url", "give crossfade a user of its own", "the application connects as our user %s, which no gate stops", s.cfg.Login.User)}, nil
 	}
 	conn, err := s.probe.Conn(ctx)
 	if err != nil {
-		return []cutover.Finding{finding("error", "probe", "source.probe_url", "check source.probe_url", "cannot connect: %v", err)}, nil
+		return []cutover.Finding{finding("error", "probe", string(s.side)+".probe_url", "check source.probe_url", "cannot connect: %v", err)}, nil
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	may := 0
@@ -207,7 +212,7 @@ func (s *MySQL) checkProbe(ctx context.Context) (out []cutover.Finding, err erro
 		may++
 	}
 	if may == 0 {
-		out = append(out, finding("error", "probe", "source.probe_url", "take a user that the application writes with", "user %s may not write to the migrated tables: %v", s.cfg.Probe.User, last))
+		out = append(out, finding("error", "probe", string(s.side)+".probe_url", "take a user that the application writes with", "user %s may not write to the migrated tables: %v", s.cfg.Probe.User, last))
 	}
 	return out, nil
 }
@@ -250,7 +255,7 @@ func (s *MySQL) Fingerprint(ctx context.Context) (string, error) {
 	h := sha256.New()
 	for _, t := range s.cfg.Tables {
 		if lines[t] == "" {
-			return "", fmt.Errorf("table %s does not exist on the source", t)
+			return "", fmt.Errorf("table %s does not exist on the %s", t, s.side)
 		}
 		fmt.Fprintf(h, "%s\n%s", t, lines[t])
 	}

@@ -29,7 +29,7 @@ func (s *MySQL) Hold(ctx context.Context) (cutover.Held, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("keep DDL on the source waiting: %w", err)
+		return nil, fmt.Errorf("keep DDL on the %s waiting: %w", s.side, err)
 	}
 	return h, nil
 }
@@ -125,7 +125,7 @@ func (s *MySQL) Free(ctx context.Context) (int, error) {
 		UNION SELECT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID
 		WHERE m.OBJECT_SCHEMA = 'crossfade' AND m.OBJECT_NAME = 'gate' AND m.LOCK_STATUS = 'GRANTED'
 		AND m.LOCK_TYPE IN ('SHARED_READ_ONLY', 'SHARED_NO_WRITE', 'SHARED_NO_READ_WRITE') AND t.PROCESSLIST_ID IS NOT NULL`,
-		"'"+s.cfg.Migration+"', '"+string(mysqlSide)+"'%")
+		"'"+s.cfg.Migration+"', '"+string(s.side)+"'%")
 	if err != nil {
 		return 0, fmt.Errorf("find who keeps the gate: %w; GRANT SELECT ON performance_schema.* to the user of source.url", err)
 	}

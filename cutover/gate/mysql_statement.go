@@ -70,7 +70,7 @@ type querier interface {
 
 // newest reads the newest attempt; none is the zero value.
 func (s *MySQL) newest(ctx context.Context, q querier) (cutover.Past, error) {
-	p, err := scanAttempt(q.QueryRowContext(ctx, mysqlAttempt+" LIMIT 1", s.cfg.Migration, mysqlSide))
+	p, err := scanAttempt(q.QueryRowContext(ctx, mysqlAttempt+" LIMIT 1", s.cfg.Migration, s.side))
 	if errors.Is(err, sql.ErrNoRows) {
 		return cutover.Past{}, nil
 	}
@@ -82,9 +82,9 @@ func (s *MySQL) newest(ctx context.Context, q querier) (cutover.Past, error) {
 
 func (s *MySQL) gate(ctx context.Context, q querier, lock string) (g protocol.Gate, err error) {
 	var state string
-	err = q.QueryRowContext(ctx, "SELECT state, epoch FROM crossfade.gate WHERE migration = ? AND side = ?"+lock, s.cfg.Migration, mysqlSide).Scan(&state, &g.Epoch)
+	err = q.QueryRowContext(ctx, "SELECT state, epoch FROM crossfade.gate WHERE migration = ? AND side = ?"+lock, s.cfg.Migration, s.side).Scan(&state, &g.Epoch)
 	if errors.Is(err, sql.ErrNoRows) {
-		return g, fmt.Errorf("the source has no row in crossfade.gate for migration %s: `crossfade run` makes it", s.cfg.Migration)
+		return g, fmt.Errorf("the %s has no row in crossfade.gate for migration %s: `crossfade run` makes it", s.side, s.cfg.Migration)
 	}
 	if err != nil {
 		return g, fmt.Errorf("read crossfade.gate: %w", err)
@@ -97,7 +97,7 @@ func (s *MySQL) gate(ctx context.Context, q querier, lock string) (g protocol.Ga
 func (s *MySQL) Read(ctx context.Context) (v cutover.View, err error) {
 	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
-		return v, fmt.Errorf("read the source's gate: %w", err)
+		return v, fmt.Errorf("read the %s's gate: %w", s.side, err)
 	}
 	defer func() { err = errors.Join(err, tx.Commit()) }()
 	if v.Gate, err = s.gate(ctx, tx, ""); err != nil {
@@ -109,7 +109,7 @@ func (s *MySQL) Read(ctx context.Context) (v cutover.View, err error) {
 	}
 	v.Attempt, v.Record = p.Attempt, p.Record
 	if err := tx.QueryRowContext(ctx, "SELECT "+s.identity()).Scan(&v.Identity); err != nil {
-		return v, fmt.Errorf("identity of the source: %w", err)
+		return v, fmt.Errorf("identity of the %s: %w", s.side, err)
 	}
 	return v, nil
 }
@@ -117,7 +117,7 @@ func (s *MySQL) Read(ctx context.Context) (v cutover.View, err error) {
 // lock takes the row that all statements of this side's attempts lock first. It is not the one that the triggers lock.
 func (s *MySQL) lock(ctx context.Context, tx *sql.Tx, identity string) error {
 	var id string
-	err := tx.QueryRowContext(ctx, "SELECT "+s.identity()+" FROM crossfade.attempt WHERE migration = ? AND side = ? AND epoch = 0 FOR UPDATE", s.cfg.Migration, mysqlSide).Scan(&id)
+	err := tx.QueryRowContext(ctx, "SELECT "+s.identity()+" FROM crossfade.attempt WHERE migration = ? AND side = ? AND epoch = 0 FOR UPDATE", s.cfg.Migration, s.side).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("the source has no row in crossfade.attempt for migration %s: `crossfade run` makes it", s.cfg.Migration)
 	}
@@ -130,17 +130,22 @@ func (s *MySQL) lock(ctx context.Context, tx *sql.Tx, identity string) error {
 	return nil
 }
 
-// Do runs a statement of the side being left.
+// Do runs a statement of a side: of the side left it locks the row of its attempts first, of the side entered the gate's.
 func (s *MySQL) Do(ctx context.Context, c cutover.Call) (bool, error) {
-	if c.Rule.On != protocol.Leaving {
-		return false, fmt.Errorf("%s on a MySQL side that is entered: not built yet", c.Rule.Act)
+	do := s.do
+	switch {
+	case c.Rule.On == protocol.Leaving && s.side == protocol.Source:
+	case c.Rule.On == protocol.Entering && s.side == protocol.Target:
+		do = s.enter
+	default:
+		return false, fmt.Errorf("%s on the %s, where it is %s: not built yet", c.Rule.Act, s.side, c.Rule.On)
 	}
-	err := s.tx(ctx, func(tx *sql.Tx) error { return s.do(ctx, tx, c) })
+	err := s.tx(ctx, func(tx *sql.Tx) error { return do(ctx, tx, c) })
 	if errors.Is(err, errUnchanged) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("%s %d on the source: %w", c.Rule.Act, c.Epoch, err)
+		return false, fmt.Errorf("%s %d on the %s: %w", c.Rule.Act, c.Epoch, s.side, err)
 	}
 	return true, nil
 }
@@ -166,7 +171,7 @@ func (s *MySQL) do(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
 	late := false
 	if c.Rule.InTime {
 		if err := tx.QueryRowContext(ctx, "SELECT COALESCE(deadline <= NOW(6), TRUE) FROM crossfade.attempt WHERE migration = ? AND side = ? AND epoch = ?",
-			s.cfg.Migration, mysqlSide, c.Epoch).Scan(&late); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			s.cfg.Migration, s.side, c.Epoch).Scan(&late); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("read the deadline: %w", err)
 		}
 	}
@@ -180,7 +185,7 @@ func (s *MySQL) do(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
 			state = "open"
 		}
 		if _, err := tx.ExecContext(ctx, "UPDATE crossfade.gate SET state = ?, epoch = ?, changed_at = NOW(6) WHERE migration = ? AND side = ?",
-			state, after.Gate.Epoch, s.cfg.Migration, mysqlSide); err != nil {
+			state, after.Gate.Epoch, s.cfg.Migration, s.side); err != nil {
 			return err
 		}
 	}
@@ -190,7 +195,7 @@ func (s *MySQL) do(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
 		}
 	}
 	if c.Rule.Act == protocol.Fence {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO crossfade.marker (migration, side, epoch, kind) VALUES (?, ?, ?, 'fence')", s.cfg.Migration, mysqlSide, c.Epoch); err != nil {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO crossfade.marker (migration, side, epoch, kind) VALUES (?, ?, ?, 'fence')", s.cfg.Migration, s.side, c.Epoch); err != nil {
 			return err
 		}
 	}
@@ -202,7 +207,7 @@ func (s *MySQL) writeAttempt(ctx context.Context, tx *sql.Tx, a protocol.Attempt
 	if c.Rule.Fresh || c.Rule.Lost {
 		_, err := tx.ExecContext(ctx, `INSERT INTO crossfade.attempt (migration, side, epoch, state, instance, source_id, target_id, started_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, NOW(6)) ON DUPLICATE KEY UPDATE state = VALUES(state)`,
-			s.cfg.Migration, mysqlSide, a.Epoch, a.State.String(), c.Record.Instance, c.Record.SourceID, c.Record.TargetID)
+			s.cfg.Migration, s.side, a.Epoch, a.State.String(), c.Record.Instance, c.Record.SourceID, c.Record.TargetID)
 		return err
 	}
 	set, args := "state = ?", []any{a.State.String()}
@@ -215,7 +220,7 @@ func (s *MySQL) writeAttempt(ctx context.Context, tx *sql.Tx, a protocol.Attempt
 	if !a.State.Live() {
 		set += ", finished_at = NOW(6)"
 	}
-	_, err := tx.ExecContext(ctx, "UPDATE crossfade.attempt SET "+set+" WHERE migration = ? AND side = ? AND epoch = ?", append(args, s.cfg.Migration, mysqlSide, a.Epoch)...)
+	_, err := tx.ExecContext(ctx, "UPDATE crossfade.attempt SET "+set+" WHERE migration = ? AND side = ? AND epoch = ?", append(args, s.cfg.Migration, s.side, a.Epoch)...)
 	return err
 }
 
@@ -237,7 +242,7 @@ func (s *MySQL) entryArgs(epoch int64, e cutover.Entry) []any {
 			evidence = "{}"
 		}
 	}
-	return []any{s.cfg.Migration, mysqlSide, epoch, e.Step, e.Run, e.Instance, e.IntentAt.UTC().Format(mysqlTime), done, outcome, evidence}
+	return []any{s.cfg.Migration, protocol.Source, epoch, e.Step, e.Run, e.Instance, e.IntentAt.UTC().Format(mysqlTime), done, outcome, evidence}
 }
 
 // writeEntries writes entries; those that stand there stay, and only what is not done is completed.
@@ -251,8 +256,16 @@ func (s *MySQL) writeEntries(ctx context.Context, tx *sql.Tx, epoch int64, entri
 	return nil
 }
 
-// live locks this side's attempts and reports whether the one of the epoch lives.
+// live locks the row that says so, and reports whether the journal of an attempt may be written: on the side left while it lives, on the side entered while
+// the gate stands open under the epoch.
 func (s *MySQL) live(ctx context.Context, tx *sql.Tx, epoch int64) error {
+	if s.side == protocol.Target {
+		g, err := s.gate(ctx, tx, " FOR UPDATE")
+		if err == nil && (!g.Open || g.Epoch != epoch) {
+			err = errUnchanged
+		}
+		return err
+	}
 	if err := s.lock(ctx, tx, ""); err != nil {
 		return err
 	}
@@ -302,12 +315,12 @@ func (s *MySQL) Intend(ctx context.Context, e cutover.Entry) (bool, error) {
 func (s *MySQL) Journal(ctx context.Context, epoch int64) (out []cutover.Entry, err error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT epoch, step, run, instance, intent_at, done_at, COALESCE(outcome, ''), evidence FROM crossfade.journal
 		WHERE migration = ? AND side = ? AND epoch = IF(? > 0, ?, (SELECT MAX(epoch) FROM crossfade.journal WHERE migration = ? AND side = ?)) ORDER BY intent_at, step, run`,
-		s.cfg.Migration, mysqlSide, epoch, epoch, s.cfg.Migration, mysqlSide)
+		s.cfg.Migration, protocol.Source, epoch, epoch, s.cfg.Migration, protocol.Source)
 	if noTable(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read crossfade.journal of the source: %w", err)
+		return nil, fmt.Errorf("read crossfade.journal of the %s: %w", s.side, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -333,7 +346,7 @@ func (s *MySQL) Journal(ctx context.Context, epoch int64) (out []cutover.Entry, 
 
 // Attempts lists the attempts to leave this side, newest first.
 func (s *MySQL) Attempts(ctx context.Context) (out []cutover.Past, err error) {
-	rows, err := s.db.QueryContext(ctx, mysqlAttempt, s.cfg.Migration, mysqlSide)
+	rows, err := s.db.QueryContext(ctx, mysqlAttempt, s.cfg.Migration, s.side)
 	if noTable(err) {
 		return nil, nil // before the first start, and after cleanup
 	}
@@ -354,9 +367,9 @@ func (s *MySQL) Attempts(ctx context.Context) (out []cutover.Past, err error) {
 // Beat commits a change of the row that nobody reads, and says how long that took.
 func (s *MySQL) Beat(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
-	_, err := s.db.ExecContext(ctx, "UPDATE crossfade.attempt SET finished_at = NOW(6) WHERE migration = ? AND side = ? AND epoch = 0", s.cfg.Migration, mysqlSide)
+	_, err := s.db.ExecContext(ctx, "UPDATE crossfade.attempt SET finished_at = NOW(6) WHERE migration = ? AND side = ? AND epoch = 0", s.cfg.Migration, s.side)
 	if err != nil {
-		return 0, fmt.Errorf("commit on the source: %w", busy(err))
+		return 0, fmt.Errorf("commit on the %s: %w", s.side, busy(err))
 	}
 	return time.Since(start), nil
 }

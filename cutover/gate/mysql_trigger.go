@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/protocol"
 )
 
 // trigger is one trigger of a table.
@@ -37,6 +38,9 @@ func (s *MySQL) sealTrigger(t cutover.Name, letter string) string {
 // may find the new database.
 func (s *MySQL) signal() string {
 	text := refusal + ", migration " + s.cfg.Migration + " moves to its new database"
+	if s.side == protocol.Target {
+		text = refusal + ", migration " + s.cfg.Migration + " has not moved to this database"
+	}
 	if len(text) > 128 {
 		text = text[:128]
 	}
@@ -47,8 +51,17 @@ func (s *MySQL) signal() string {
 // lock and looks again, so that the gate cannot be closed before this transaction has ended. It must be SELECT INTO: a query inside SET locks
 // what it reads from REPEATABLE READ on.
 func (s *MySQL) body() string {
-	where := fmt.Sprintf("WHERE migration = '%s' AND side = '%s'", s.cfg.Migration, mysqlSide)
+	where := fmt.Sprintf("WHERE migration = '%s' AND side = '%s'", s.cfg.Migration, s.side)
 	user := "CONVERT(LEFT(USER(), CHAR_LENGTH(USER()) - CHAR_LENGTH(SUBSTRING_INDEX(USER(), '@', -1)) - 1) USING utf8mb4) COLLATE utf8mb4_bin"
+	if s.side == protocol.Target { // nobody holds an older answer that would let him write
+		return fmt.Sprintf(`BEGIN
+  DECLARE gate_state VARCHAR(8) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+  IF @crossfade_probe IS NOT NULL OR %[1]s <> %[2]s THEN
+    SELECT state INTO gate_state FROM crossfade.gate %[3]s;
+    IF gate_state IS NULL OR gate_state <> 'open' THEN %[4]s; END IF;
+  END IF;
+END`, user, literal(s.cfg.Login.User), where, s.signal())
+	}
 	return fmt.Sprintf(`BEGIN
   DECLARE gate_state VARCHAR(8) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
   IF @crossfade_probe IS NOT NULL OR %[1]s <> %[2]s THEN
@@ -326,6 +339,11 @@ func (s *MySQL) Unseal(ctx context.Context) error {
 // Remove deletes what this migration keeps in schema crossfade of the source. The triggers must be gone or sealed: while a gate trigger
 // stands, a table that it reads must not go.
 func (s *MySQL) Remove(ctx context.Context) error {
+	if s.side == protocol.Target { // its tables are the application's from now on
+		if err := s.Unseal(ctx); err != nil {
+			return err
+		}
+	}
 	tables, err := s.gated(ctx)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ type hasher struct {
 
 func (h *hasher) row(row change.Row) (hash, error) {
 	var err error
-	if h.buf, err = canonical.AppendRow(h.buf[:0], h.table.Columns, row); err != nil {
+	if h.buf, err = canonical.AppendRow(h.buf[:0], h.table.Engine, h.table.Columns, row); err != nil {
 		return hash{}, fmt.Errorf("%s %s: %w", h.table, h.table.KeyString(row), err)
 	}
 	return highwayhash.Sum128(h.buf, hashKey), nil
@@ -270,10 +270,10 @@ func (v *Verifier) explain(ctx context.Context, t *Table, key []byte) (d Differe
 		d.Kind = "differs"
 		var a, b []byte
 		for i, c := range t.Target.Columns {
-			if a, err = canonical.AppendCanonical(a[:0], c, source[i]); err != nil {
+			if a, err = canonical.AppendCanonical(a[:0], t.Target.Engine, c, source[i]); err != nil {
 				return d, false, err
 			}
-			if b, err = canonical.AppendCanonical(b[:0], c, target[i]); err != nil {
+			if b, err = canonical.AppendCanonical(b[:0], t.Target.Engine, c, target[i]); err != nil {
 				return d, false, err
 			}
 			if string(a) != string(b) {

@@ -16,15 +16,15 @@ const (
 	formValue = 1
 )
 
-// AppendCanonical appends the canonical form of v, a value of the target column col, to dst. After an error dst holds an unspecified tail.
-func AppendCanonical(dst []byte, col change.Column, v change.Value) ([]byte, error) {
+// AppendCanonical appends the canonical form of v, a value of the column col of a target of that engine, to dst. After an error dst holds an unspecified tail.
+func AppendCanonical(dst []byte, engine change.Engine, col change.Column, v change.Value) ([]byte, error) {
 	if v.Kind == change.Null {
 		return append(dst, formNull), nil
 	}
 	if v.Kind == change.Absent {
 		return dst, fmt.Errorf("column %s: an absent value cannot be compared", col.Name)
 	}
-	c, err := classOf(col)
+	c, err := classOn(engine, col)
 	if err != nil {
 		return dst, fmt.Errorf("column %s: %w", col.Name, err)
 	}
@@ -95,14 +95,14 @@ func AppendCanonical(dst []byte, col change.Column, v change.Value) ([]byte, err
 	}
 }
 
-// AppendRow appends the forms of all values of a row whose columns are cols.
-func AppendRow(dst []byte, cols []change.Column, row change.Row) ([]byte, error) {
+// AppendRow appends the forms of all values of a row of a target of that engine whose columns are cols.
+func AppendRow(dst []byte, engine change.Engine, cols []change.Column, row change.Row) ([]byte, error) {
 	if len(row) != len(cols) {
 		return dst, fmt.Errorf("a row of %d values for %d columns", len(row), len(cols))
 	}
 	var err error
 	for i := range cols {
-		if dst, err = AppendCanonical(dst, cols[i], row[i]); err != nil {
+		if dst, err = AppendCanonical(dst, engine, cols[i], row[i]); err != nil {
 			return dst, err
 		}
 	}

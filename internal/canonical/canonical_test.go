@@ -96,7 +96,7 @@ func TestEqualAsTheTypeSeesThem(t *testing.T) {
 			for g, group := range c.groups {
 				first := ""
 				for i, v := range group {
-					b, err := AppendCanonical([]byte("x"), col(c.typ, v.Kind), v)
+					b, err := AppendCanonical([]byte("x"), change.Postgres, col(c.typ, v.Kind), v)
 					if err != nil {
 						t.Fatalf("%s: %v", v, err)
 					}
@@ -138,7 +138,7 @@ func TestFormsDelimitThemselves(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for i, r := range rows {
-		b, err := AppendRow(nil, cols, r)
+		b, err := AppendRow(nil, change.Postgres, cols, r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestFormsDelimitThemselves(t *testing.T) {
 		}
 		seen[string(b)] = i
 	}
-	if _, err := AppendRow(nil, cols, rows[0][:4]); err == nil {
+	if _, err := AppendRow(nil, change.Postgres, cols, rows[0][:4]); err == nil {
 		t.Error("a short row has a form")
 	}
 }
@@ -170,7 +170,7 @@ func TestWhatCannotBeComparedIsAnError(t *testing.T) {
 		{"jsonb", val(change.JSON, "nul")}, {"jsonb", val(change.JSON, "NaN")}, {"jsonb", val(change.JSON, "\"\xff\"")}, {"jsonb", val(change.JSON, "1e9999999999")},
 		{"jsonb", val(change.JSON, strings.Repeat("[", 5000)+strings.Repeat("]", 5000))},
 	} {
-		if b, err := AppendCanonical(nil, col(c.typ, c.v.Kind), c.v); err == nil {
+		if b, err := AppendCanonical(nil, change.Postgres, col(c.typ, c.v.Kind), c.v); err == nil {
 			t.Errorf("%s in %s has the form %q", c.v, c.typ, b)
 		}
 	}
@@ -227,7 +227,7 @@ func TestParsePG(t *testing.T) {
 		if got.Kind != c.want.Kind || got.N != c.want.N || string(got.B) != string(c.want.B) {
 			t.Errorf("%s: %q became %s %s, want %s %s", c.typ, c.in, got.Kind, got, c.want.Kind, c.want)
 		}
-		if _, err := AppendCanonical(nil, col(c.typ, c.kind), got); err != nil {
+		if _, err := AppendCanonical(nil, change.Postgres, col(c.typ, c.kind), got); err != nil {
 			t.Errorf("%s: %q has no canonical form: %v", c.typ, c.in, err)
 		}
 	}
@@ -254,11 +254,11 @@ func TestNoAllocationPerValue(t *testing.T) {
 		col("timestamp(6) without time zone", change.DateTime), col("interval", change.Time), col("jsonb", change.JSON), col("uuid", change.Text)}
 	row := change.Row{change.NewInt(1), val(change.Decimal, "12.50"), val(change.Text, "some text"), val(change.DateTime, "2024-01-01 00:00:00.100000"),
 		val(change.Time, "01:00:00"), val(change.JSON, `{"a": [1, 2.50, "x"], "b": {"c": null, "d": true}}`), val(change.Text, "01234567-89ab-cdef-0123-456789abcdef")}
-	buf, err := AppendRow(nil, cols, row)
+	buf, err := AppendRow(nil, change.Postgres, cols, row)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := testing.AllocsPerRun(200, func() { buf, err = AppendRow(buf[:0], cols, row) }); n > 0.5 || err != nil {
+	if n := testing.AllocsPerRun(200, func() { buf, err = AppendRow(buf[:0], change.Postgres, cols, row) }); n > 0.5 || err != nil {
 		t.Errorf("%v allocations for a row, error %v", n, err)
 	}
 }
@@ -284,7 +284,7 @@ func FuzzParsePG(f *testing.F) {
 		if string(in) != keep {
 			t.Fatalf("%s: %q was changed into %q", c.Type, keep, in)
 		}
-		one, err := AppendCanonical(nil, c, v)
+		one, err := AppendCanonical(nil, change.Postgres, c, v)
 		if err != nil {
 			return
 		}
@@ -294,7 +294,7 @@ func FuzzParsePG(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%s: %q was read as %q, which cannot be read: %v", c.Type, in, v.B, err)
 			}
-			two, err := AppendCanonical(nil, c, w)
+			two, err := AppendCanonical(nil, change.Postgres, c, w)
 			if err != nil || string(two) != string(one) {
 				t.Fatalf("%s: %q: %x and %x, %v", c.Type, in, one, two, err)
 			}

@@ -82,11 +82,11 @@ func TestWhatPostgresPrintsIsWhatWasWritten(t *testing.T) {
 					t.Errorf("PostgreSQL %d, %s: %q: %v", major, c.typ, printed, err)
 					continue
 				}
-				a, err := AppendCanonical(nil, column, want)
+				a, err := AppendCanonical(nil, change.Postgres, column, want)
 				if err != nil {
 					t.Errorf("%s: %q: %v", c.typ, written, err)
 				}
-				b, err := AppendCanonical(nil, column, got)
+				b, err := AppendCanonical(nil, change.Postgres, column, got)
 				if err != nil {
 					t.Errorf("PostgreSQL %d, %s: %q: %v", major, c.typ, printed, err)
 				}

@@ -96,3 +96,47 @@ func classOf(col change.Column) (class, error) {
 func wrongKind(col change.Column, v change.Value) error {
 	return fmt.Errorf("column %s: a value of kind %s in a column of type %s", col.Name, v.Kind, col.Type)
 }
+
+func classOn(engine change.Engine, col change.Column) (class, error) {
+	if engine.MySQLish() {
+		return classOfMySQL(col)
+	}
+	return classOf(col)
+}
+
+// classOfMySQL groups the types of MySQL and MariaDB by the form of their values: one form is one comparison, but for char(n), which loses blanks at its end,
+// and json, which MySQL writes in its own way.
+func classOfMySQL(col change.Column) (class, error) {
+	switch col.Kind {
+	case change.Int, change.Uint, change.Decimal:
+		return numeric, nil
+	case change.Float32:
+		return real32, nil
+	case change.Float64:
+		return double, nil
+	case change.Text:
+		if strings.HasPrefix(col.Type, "char(") {
+			return padded, nil
+		}
+		return text, nil
+	case change.Bytes:
+		return bytea, nil
+	case change.Date:
+		return date, nil
+	case change.DateTime:
+		return timestamp, nil
+	case change.Timestamp:
+		return timestamptz, nil
+	case change.Time:
+		return interval, nil
+	case change.Bits:
+		return bits, nil
+	case change.JSON:
+		if col.Type == "json" {
+			return jsonb, nil
+		}
+		return jsonText, nil
+	default:
+		return 0, fmt.Errorf("values of type %q cannot be compared", col.Type)
+	}
+}

@@ -1,0 +1,133 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/crossfade-io/crossfade/apply"
+)
+
+const options = " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+// schema makes our tables.
+var schema = []string{
+	"CREATE DATABASE IF NOT EXISTS crossfade",
+	`CREATE TABLE IF NOT EXISTS crossfade.ledger (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, lane int NOT NULL, lanes int NOT NULL,
+  stream_id varchar(64) NOT NULL DEFAULT '', seq bigint NOT NULL DEFAULT 0, sum bigint NOT NULL DEFAULT 0, token bigint NOT NULL DEFAULT 0, counter bigint NOT NULL DEFAULT 1,
+  marker_epoch bigint NOT NULL DEFAULT 0, source_time bigint NOT NULL DEFAULT 0, PRIMARY KEY (migration, side, lane))` + options,
+	`CREATE TABLE IF NOT EXISTS crossfade.tables (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, source_table varchar(255) NOT NULL, target_table varchar(255) NOT NULL,
+  shape bigint NOT NULL DEFAULT 0, state varchar(16) NOT NULL DEFAULT 'copying', one_lane boolean NOT NULL DEFAULT false, strict_seq bigint NOT NULL DEFAULT 0,
+  next longblob, next_seq bigint NOT NULL DEFAULT 0, rows_copied bigint NOT NULL DEFAULT 0, copied boolean NOT NULL DEFAULT false, PRIMARY KEY (migration, side, source_table))` + options,
+	`CREATE TABLE IF NOT EXISTS crossfade.counts (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, lane int NOT NULL, source_table varchar(255) NOT NULL,
+  copied bigint NOT NULL DEFAULT 0, inserted bigint NOT NULL DEFAULT 0, updated bigint NOT NULL DEFAULT 0, deleted bigint NOT NULL DEFAULT 0, missed bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (migration, side, lane, source_table))` + options,
+	"CREATE TABLE IF NOT EXISTS crossfade.held (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, lane int NOT NULL, source_table varchar(255) NOT NULL," +
+		" from_seq bigint NOT NULL, `key` longtext NOT NULL, reason longtext NOT NULL, remedy longtext NOT NULL, since datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), PRIMARY KEY (migration, side, lane, source_table))" + options,
+	"CREATE TABLE IF NOT EXISTS crossfade.recopy (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, source_table varchar(255) NOT NULL, hash binary(32) NOT NULL, `key` longblob NOT NULL," +
+		" seq bigint NOT NULL, PRIMARY KEY (migration, side, source_table, hash))" + options,
+}
+
+// there reports whether the ledger's table exists.
+func (s *session) there(ctx context.Context) (bool, error) {
+	rows, err := s.rows(ctx, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'crossfade' AND TABLE_NAME IN ('ledger', 'recopy')")
+	return err == nil && rows[0][0] == "2", err
+}
+
+// Setup makes our tables, and registers the tables of the migration. What is known of them already stays. It may be repeated.
+func (t *Target) Setup(ctx context.Context, tables []apply.TableSetup) error {
+	return t.do(ctx, "set up the target", func(s *session) error {
+		for _, table := range tables {
+			if _, err := s.readMeta(ctx, table.Target); err != nil {
+				return err
+			}
+		}
+		for _, q := range schema {
+			if _, err := s.exec(ctx, q); err != nil {
+				return classify(fmt.Errorf("make database crossfade: %w; GRANT ALL ON crossfade.* to the user of target.url", err))
+			}
+		}
+		return s.alone(ctx, func() error {
+			for i := range tables {
+				if err := s.register(ctx, &tables[i]); err != nil {
+					return fmt.Errorf("register table %s: %w", tables[i].Source, err)
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// register writes a table down. One that was spread over lanes and must be in one from now on changes its lane here, where no applier runs any more, and
+// only while all lanes stand on one frame: else one of them would skip changes, or repeat them.
+func (s *session) register(ctx context.Context, table *apply.TableSetup) error {
+	_, err := s.exec(ctx, fmt.Sprintf("INSERT INTO crossfade.tables (migration, side, source_table, target_table, shape, one_lane) VALUES (%s, %s, %s, %s, %t) ON DUPLICATE KEY UPDATE target_table = %[3]s, shape = %[4]s",
+		s.key(), text(table.Source), text(table.Target.String()), int64Text(table.Target.ID()), table.InOneLane()))
+	if err != nil {
+		return classify(err)
+	}
+	where := s.mine() + " AND source_table = " + text(table.Source)
+	rows, err := s.rows(ctx, "SELECT one_lane FROM crossfade.tables WHERE "+where)
+	if err != nil || rows[0][0] == "1" || !table.InOneLane() {
+		return err
+	}
+	if _, err := s.newToken(ctx); err != nil {
+		return err
+	}
+	lanes, err := s.Ledger(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range lanes {
+		if l.Seq != lanes[0].Seq {
+			return fmt.Errorf("its rows were spread over lanes until now, and must go through one; lane %d stands on frame %d, lane 0 on %d: run as before until all stand on one frame, which an idle moment of the source brings, then stop and start again",
+				l.Lane, l.Seq, lanes[0].Seq)
+		}
+	}
+	held, err := s.held(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range held {
+		if h.Source == table.Source {
+			return fmt.Errorf("its rows were spread over lanes until now, and must go through one, while it is held in lane %d: run as before, crossfade resume --table %s, then stop and start again", h.Lane, h.Source)
+		}
+	}
+	_, err = s.exec(ctx, "UPDATE crossfade.tables SET one_lane = true WHERE "+where)
+	return classify(err)
+}
+
+// Remove deletes everything of this migration from our tables, and drops them, and the database, when nothing else uses them.
+func (t *Target) Remove(ctx context.Context) error {
+	return t.do(ctx, "remove the migration from the target", func(s *session) error {
+		there, err := s.there(ctx)
+		if err != nil {
+			return err
+		}
+		if there {
+			names := []string{"ledger", "tables", "counts", "held", "recopy"}
+			for _, table := range names {
+				if _, err := s.exec(ctx, "DELETE FROM crossfade."+table+" WHERE "+s.mine()); err != nil {
+					return classify(err)
+				}
+			}
+			rows, err := s.rows(ctx, "SELECT (SELECT COUNT(*) FROM crossfade.ledger) + (SELECT COUNT(*) FROM crossfade.tables)")
+			if err != nil {
+				return err
+			}
+			if rows[0][0] == "0" {
+				if _, err := s.exec(ctx, "DROP TABLE crossfade."+strings.Join(names, ", crossfade.")); err != nil {
+					return classify(err)
+				}
+			}
+		}
+		rows, err := s.rows(ctx, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'crossfade'")
+		if err != nil || rows[0][0] != "0" {
+			return err
+		}
+		if err := s.run(ctx, "DROP DATABASE IF EXISTS crossfade"); err != nil && code(err) != 1044 {
+			return classify(err)
+		}
+		return nil
+	})
+}

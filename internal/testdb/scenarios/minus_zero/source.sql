@@ -1,0 +1,2 @@
+CREATE TABLE minus_zero (id int PRIMARY KEY, v double, f float);
+INSERT INTO minus_zero VALUES (1, -0e0, -0e0), (2, 0e0, 0e0);
