@@ -84,3 +84,8 @@ func (s *Source) Remove(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Storage is nothing here: whatever changes rows is in the log.
+func (s *Source) Storage(context.Context, []*catalog.Table) (map[string]string, error) {
+	return nil, nil
+}

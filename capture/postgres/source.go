@@ -213,3 +213,24 @@ func pgCode(err error) string {
 	}
 	return ""
 }
+
+// Storage names the files of each table and its partitions. Others are there after its rows were rewritten, which is in no log: by ALTER TABLE, by a partition
+// attached or detached; but also after VACUUM FULL, CLUSTER and TRUNCATE (D20).
+func (s *Source) Storage(ctx context.Context, tables []*catalog.Table) (map[string]string, error) {
+	var schemas, names []string
+	for _, t := range tables {
+		schemas, names = append(schemas, t.Schema), append(names, t.Name)
+	}
+	rows, err := s.pool.Query(ctx, `SELECT w.s || '.' || w.t, string_agg(x.relid::oid::text || ':' || coalesce(pg_relation_filenode(x.relid), 0)::text, ' ' ORDER BY x.relid::oid)
+		FROM unnest($1::text[], $2::text[]) AS w(s, t) JOIN pg_namespace n ON n.nspname = w.s JOIN pg_class r ON r.relnamespace = n.oid AND r.relname = w.t
+		CROSS JOIN LATERAL (SELECT r.oid::regclass AS relid UNION SELECT p.relid FROM pg_partition_tree(r.oid) AS p) AS x GROUP BY 1`, schemas, names)
+	if err != nil {
+		return nil, fmt.Errorf("look at the files of the tables: %w", err)
+	}
+	out := map[string]string{}
+	var name, files string
+	if _, err := pgx.ForEachRow(rows, []any{&name, &files}, func() error { out[name] = files; return nil }); err != nil {
+		return nil, fmt.Errorf("look at the files of the tables: %w", err)
+	}
+	return out, nil
+}

@@ -30,6 +30,8 @@ type source interface {
 	Identity(ctx context.Context) (string, error)
 	// Contains says by a nil error that the log can be read on from a position.
 	Contains(ctx context.Context, position string) error
+	// Storage changes for a table whose rows were rewritten without a change in the log; empty where that cannot be.
+	Storage(ctx context.Context, tables []*catalog.Table) (map[string]string, error)
 	// DropUser is the statement that drops our user.
 	DropUser(ctx context.Context) (string, error)
 	// Remove removes what capture keeps there. It may be repeated.

@@ -20,6 +20,7 @@ const (
 	factTables   = "tables"   // the selected source tables as they were at the start (D19)
 	factMapping  = "mapping"  // what the tables were mapped to
 	factFinished = "finished" // the after phase is done
+	factStorage  = "storage"  // where the rows of the source's tables lay when they were last known to be compared, or about to be
 	factPaused   = "paused"
 )
 

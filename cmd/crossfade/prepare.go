@@ -31,7 +31,10 @@ func (m *migration) prepare(ctx context.Context) error {
 	if err := m.target.Setup(ctx, tableSetups(m.plan, m.cfg.Target.Create)); err != nil {
 		return err
 	}
-	return m.wire(ctx)
+	if err := m.wire(ctx); err != nil {
+		return err
+	}
+	return m.lookAtStorage(ctx)
 }
 
 func (m *migration) prepareFirst(ctx context.Context) (err error) {

@@ -105,6 +105,11 @@ func (m *migration) repair(ctx context.Context, differences []verify.Difference)
 
 // Cutover moves the writes, or with dryRun says whether it would be tried.
 func (m *migration) Cutover(ctx context.Context, dryRun bool) (json.RawMessage, error) {
+	if !m.over() {
+		if err := m.lookAtStorage(ctx); err != nil {
+			return nil, control.Fail(control.ExitRefused, err, "")
+		}
+	}
 	if dryRun {
 		g, err := m.machine.Check(ctx)
 		if err != nil {

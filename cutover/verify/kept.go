@@ -92,3 +92,23 @@ func (v *Verifier) Recount(ctx context.Context) ([]Miscount, error) {
 	}
 	return out, nil
 }
+
+// Doubt makes tables unverified until their next full pass: their rows may have changed without a change in the log.
+func (v *Verifier) Doubt(ctx context.Context, sources []string) error {
+	if err := v.running.take(ctx); err != nil { // a pass under way may have read rows from before
+		return err
+	}
+	defer v.running.give()
+	v.set(func(s *State) {
+		for _, name := range sources {
+			if t, ok := s.Tables[name]; ok {
+				t.Unverified = true
+				s.Tables[name] = t
+			}
+		}
+	})
+	if err := v.save(ctx); err != nil {
+		return fmt.Errorf("remember that tables have to be compared again: %w", err)
+	}
+	return nil
+}
