@@ -206,9 +206,9 @@ func (s *Source) CheckProbe(ctx context.Context, tables []*catalog.Table) (out [
 	return out, nil
 }
 
-// DropUser is the statement that drops our role.
+// DropUser is the statement that drops our role. What keeps a side closed after the move is the function of a trigger: it goes to the database's owner.
 func (s *Source) DropUser(ctx context.Context) (statement string, err error) {
-	err = s.pool.QueryRow(ctx, "SELECT format('DROP OWNED BY %1$I; DROP ROLE %1$I', current_user)").Scan(&statement)
+	err = s.pool.QueryRow(ctx, "SELECT format('REASSIGN OWNED BY %1$I TO %2$I; DROP OWNED BY %1$I; DROP ROLE %1$I', current_user, pg_get_userbyid(datdba)) FROM pg_database WHERE datname = current_database()").Scan(&statement)
 	if err != nil {
 		return "", fmt.Errorf("ask the source for our role: %w", err)
 	}

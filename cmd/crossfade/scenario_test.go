@@ -133,30 +133,30 @@ func TestOtherServerVersionsTakeTheTypesAndACutover(t *testing.T) {
 			types = append(types, s)
 		}
 	}
-	for _, v := range []struct {
-		source *end
-		major  int
-	}{
-		{endOnMySQL(t, testdb.MySQL(t)), 14},
-		{endOnMySQL(t, testdb.MariaDB(t, "10.11")), 15},
-		{endOnMySQL(t, testdb.MySQL(t)), 16},
-		{endOnMySQL(t, testdb.MySQL(t)), 17},
+	postgres := func(major int) *end { return endOnPostgres(t, testdb.Postgres(t, major)) }
+	mysql, mariadb := func() *end { return endOnMySQL(t, testdb.MySQL(t)) }, func() *end { return endOnMySQL(t, testdb.MariaDB(t, "10.11")) }
+	for name, v := range map[string]struct{ source, target *end }{
+		"MySQL to PostgreSQL 14":         {mysql(), postgres(14)},
+		"MariaDB 10.11 to PostgreSQL 15": {mariadb(), postgres(15)},
+		"MySQL to PostgreSQL 16":         {mysql(), postgres(16)},
+		"MySQL to PostgreSQL 17":         {mysql(), postgres(17)},
+		"PostgreSQL 14 to MySQL":         {postgres(14), mysql()},
+		"PostgreSQL 15 to PostgreSQL 17": {postgres(15), postgres(17)},
+		"PostgreSQL 16 to MariaDB 10.11": {postgres(16), mariadb()},
+		"PostgreSQL 17 to PostgreSQL 14": {postgres(17), postgres(14)},
 	} {
-		t.Run(fmt.Sprintf("%s to postgres %d", v.source.engine, v.major), func(t *testing.T) {
-			target := endOnPostgres(t, testdb.Postgres(t, v.major))
+		t.Run(name, func(t *testing.T) {
 			var all []*scenarios.Scenario
 			for _, s := range types {
-				if s.For(v.source.engine, target.engine) {
+				if s.For(v.source.engine, v.target.engine) {
 					all = append(all, s)
 				}
 			}
-			r := moveTogether(t, v.source, target, all)
+			r := moveTogether(t, v.source, v.target, all)
 			if out := r.must("cutover"); !strings.Contains(out, "**completed**") {
 				t.Errorf("cutover: %s", out)
 			}
-			if err := r.tryPostgres(target.url, "INSERT INTO "+endTable+" VALUES (2)"); err != nil {
-				t.Errorf("the target after the cutover: %v", err)
-			}
+			execOn(t, v.target, "INSERT INTO "+endTable+" VALUES (2)")
 		})
 	}
 }
