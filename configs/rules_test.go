@@ -95,3 +95,21 @@ func TestWrongPasswordFilesAreRefused(t *testing.T) {
 		t.Errorf("twice: got %v", err)
 	}
 }
+
+func TestEverySampleIsValid(t *testing.T) {
+	for _, v := range []string{"SRC_PW", "DST_PW", "APP_PW"} {
+		t.Setenv(v, "secret")
+	}
+	samples, err := filepath.Glob("samples/*.yaml")
+	if err != nil || len(samples) < 4 {
+		t.Fatal(samples, err)
+	}
+	for _, f := range samples {
+		if filepath.Base(f) == "everything.yaml" { // it shows what is not built yet, too
+			continue
+		}
+		if _, err := Load(f); err != nil {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-// Package transform turns rows of a MySQL source into rows of a PostgreSQL target.
+// Package transform turns rows of a source into rows of a target, PostgreSQL, MySQL and MariaDB each to each.
 //
 // [Compile] checks the [Rules] against the source's tables and makes a [Plan]: for every table its target shape, what each column becomes, and the
 // target's DDL. A [Mapper] runs the plan on changes and on rows; the rules of a mapping are decided once, never per row.
@@ -13,7 +13,12 @@
 //     ([Mapper.SourceKey]). The target's key is never coarser than the source's.
 //   - Compile reports all mistakes at once, each with its remedy.
 //
-// # Default types
+// # Files
+//
+// column.go, cast*.go and ddl.go are about a PostgreSQL target, column_mysql.go, cast_mysql.go, mysqltype.go and ddl_mysql.go about one of MySQL or MariaDB,
+// postgres_source.go about what stays PostgreSQL. Between servers of one engine a column keeps its type, and no value is touched.
+//
+// # Default types from MySQL to PostgreSQL
 //
 //	tinyint, smallint, year  smallint     decimal(p,s)      numeric(p,s)        date          date
 //	tinyint unsigned         smallint     float             real                datetime(f)   timestamp(f) without time zone

@@ -14,6 +14,7 @@
 //     own are the text that they print.
 //   - A read is opened in a snapshot that is proven to see every transaction read from the log so far, each by its id; see [Source.ReadRange].
 //   - Nothing is published that has no replica identity over its key: the application's updates would fail, or rows could not be found.
+//   - A message that was read is never lost with the time of whoever asked: it does not come again.
 //   - A table of the log that is not the version in force is a [capture.Stop]. So is every message that is not known.
 //
 // # Concurrency
@@ -27,8 +28,6 @@
 // user types would have to be known one by one. A partitioned table is read through its root, so that a row that moves to another partition stays a
 // row of the table.
 //
-// # Not here
-//
-// A table rewritten without row events (ALTER with USING, a partition attached or detached) is not noticed when no row of it follows. A migration cannot
-// have this source yet: mapping and gate know no PostgreSQL to leave.
+// The tables are compared with the catalog every few seconds: the log says that a table has changed only with its next row, which for one that was dropped never
+// comes. Rows that were rewritten in place are found by the files of their table ([Source.Storage]); what becomes of them is for the verification to say.
 package postgres

@@ -6,8 +6,12 @@
 //   - MySQL and MariaDB, the side being left: row triggers, put up only for an attempt. They read the gate first without a lock and refuse, and only then
 //     share-lock its row: so closing the gate waits for every transaction that has written, and whoever comes later is refused. Their names
 //     carry the attempt's epoch, so that removing those of one attempt, however late, does not touch those of the next.
-//   - PostgreSQL, the side entered: a statement trigger from the first day. It only reads the row: for a side that was never open nobody holds an
-//     older answer that would let him write, and opening is the update of one row without a table lock.
+//   - PostgreSQL, the side being left: a statement trigger that asks nothing and always fires, for superusers and replicas too. The fence locks the tables,
+//     which waits for all who have written, lists their partitions again, enables it, and writes the marker behind all rows, in one transaction. It is
+//     opened by disabling it: a statement that looks the trigger up late must find it.
+//   - The side entered: a trigger from the first day. It only reads the row: for a side that was never open nobody holds an older answer that would let him
+//     write, and opening is the update of one row without a table lock. MySQL and MariaDB fire it for rows only: TRUNCATE and DDL pass it, and are found
+//     by the verification.
 //
 // # Invariants
 //

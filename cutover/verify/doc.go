@@ -18,7 +18,8 @@
 //   - The set is bounded. What does not fit makes its table unverified until a full pass; nothing is dropped in silence.
 //   - An unequal key is a difference only after further comparisons without a change in between. A difference is kept, across
 //     restarts, until the key has been compared equal.
-//   - Rows are read here by code of its own (text of the target, parsed by internal/canonical), which shares nothing with the code that wrote them.
+//   - Rows are read by code that shares nothing with the code that wrote them: of PostgreSQL the text that it prints, parsed by internal/canonical; of MySQL
+//     and MariaDB as capture reads a source of theirs.
 //
 // # Decisions
 //
