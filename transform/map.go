@@ -206,7 +206,7 @@ func (m *Mapper) update(t *Table, src, out *change.Change) (bool, error) {
 	return moved || written, nil // nothing that the target has may have changed
 }
 
-var errNoImage = errors.New("the log does not carry the columns that the mapping's condition or expressions need: the table needs full row images, set binlog_row_image=FULL for every session, and repair the table")
+var errNoImage = errors.New("the log does not carry the columns that the mapping's condition or expressions need: the table needs full row images: set binlog_row_image=FULL for every session, on PostgreSQL REPLICA IDENTITY FULL, and repair the table")
 
 func same(a, b change.Value) bool {
 	return a.Kind == b.Kind && a.N == b.N && string(a.B) == string(b.B)

@@ -89,3 +89,8 @@ func (s *Source) Remove(ctx context.Context) error {
 func (s *Source) Storage(context.Context, []*catalog.Table) (map[string]string, error) {
 	return nil, nil
 }
+
+// CheckWhole finds nothing: the server is checked for full row images, and a session that asks for less stops a table with a condition.
+func (s *Source) CheckWhole(context.Context, []*catalog.Table) ([]catalog.Finding, error) {
+	return nil, nil
+}

@@ -214,3 +214,22 @@ func (s *Source) DropUser(ctx context.Context) (statement string, err error) {
 	}
 	return statement, nil
 }
+
+// CheckWhole finds tables whose old rows, and columns kept apart that did not change, are not in the log: whether such a row was or is in a mapping's filter
+// cannot be said.
+func (s *Source) CheckWhole(ctx context.Context, tables []*catalog.Table) (out []catalog.Finding, err error) {
+	if len(tables) == 0 {
+		return nil, nil
+	}
+	all, err := s.identities(ctx, tables)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		if all[t.String()].kind != "f" {
+			out = append(out, catalog.Finding{Severity: catalog.Error, Code: "replica_identity", Object: t.String(), Reason: "the mapping has a condition on it, and its replica identity is not FULL: whether a changed row was within the condition is not in the log",
+				Remedy: "ALTER TABLE " + quoted(t) + " REPLICA IDENTITY FULL, or remove the condition"})
+		}
+	}
+	return out, nil
+}

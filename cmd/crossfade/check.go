@@ -131,6 +131,17 @@ func (m *migration) findings(ctx context.Context) ([]catalog.Finding, error) {
 		return out, nil
 	}
 	out = append(out, m.plan.Findings()...)
+	var filtered []*catalog.Table
+	for _, t := range m.plan.Tables() {
+		if t.Filtered {
+			filtered = append(filtered, t.Source)
+		}
+	}
+	parts, err := m.source.CheckWhole(ctx, filtered)
+	if err != nil {
+		return nil, fmt.Errorf("check the source: %w", err)
+	}
+	out = append(out, parts...)
 	target, err := m.checkTarget(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("check the target: %w", err)

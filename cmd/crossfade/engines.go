@@ -22,6 +22,8 @@ type source interface {
 	// Catalog reads the tables that match says yes to, without crossfade's own.
 	Catalog(ctx context.Context, match func(schema, table string) bool) ([]*catalog.Table, error)
 	Check(ctx context.Context, tables []*catalog.Table) ([]catalog.Finding, error)
+	// CheckWhole finds tables of which the log does not have whole rows: of those given none may be absent in part.
+	CheckWhole(ctx context.Context, tables []*catalog.Table) ([]catalog.Finding, error)
 	// CheckProbe proves that our own user may try the write that the fence must refuse.
 	CheckProbe(ctx context.Context, tables []*catalog.Table) ([]catalog.Finding, error)
 	// Setup makes what capture needs there. It may be repeated. From then on the log is kept, as far as the engine is told by it.
