@@ -78,20 +78,12 @@ func (s *session) register(ctx context.Context, table *apply.TableSetup) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range lanes {
-		if l.Seq != lanes[0].Seq {
-			return fmt.Errorf("its rows were spread over lanes until now, and must go through one; lane %d stands on frame %d, lane 0 on %d: run as before until all stand on one frame, which an idle moment of the source brings, then stop and start again",
-				l.Lane, l.Seq, lanes[0].Seq)
-		}
-	}
 	held, err := s.held(ctx)
 	if err != nil {
 		return err
 	}
-	for _, h := range held {
-		if h.Source == table.Source {
-			return fmt.Errorf("its rows were spread over lanes until now, and must go through one, while it is held in lane %d: run as before, crossfade resume --table %s, then stop and start again", h.Lane, h.Source)
-		}
+	if err := apply.CanJoin(lanes, held, table.Source); err != nil {
+		return err
 	}
 	_, err = s.exec(ctx, "UPDATE crossfade.tables SET one_lane = true WHERE "+where)
 	return classify(err)

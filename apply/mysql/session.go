@@ -203,17 +203,5 @@ func (s *session) transaction(ctx context.Context, tx *apply.Tx) error {
 
 // add counts what a statement has changed.
 func (s *session) add(st *apply.Step, changed, named int64) {
-	c := &s.tally[st.Count]
-	switch st.Tally {
-	case apply.TallyInserted:
-		c.Inserted += changed
-	case apply.TallyUpdated:
-		c.Updated += changed
-		c.Missed += named - changed
-	case apply.TallyDeleted:
-		c.Deleted += changed
-		c.Missed += named - changed
-	case apply.TallyCleared:
-		c.Deleted += changed
-	}
+	s.tally[st.Count].Add(st.Tally, changed, named)
 }

@@ -31,7 +31,7 @@ func (s *session) step(ctx context.Context, tx *apply.Tx, i int) error {
 	for from := 0; from < st.Len(); {
 		to := from + 1
 		if !one {
-			to = cut(st, from)
+			to = st.Cut(from, maxStatementRows, maxStatementBytes)
 		}
 		if err := s.part(ctx, i, st, m, from, to); err != nil {
 			return err
@@ -63,24 +63,6 @@ func (s *session) part(ctx context.Context, i int, st *apply.Step, m *meta, from
 	default:
 		return fmt.Errorf("a step of unknown kind %s", st.Op)
 	}
-}
-
-// cut returns where a statement that begins with a row ends.
-func cut(st *apply.Step, from int) int {
-	size, n := 0, st.Len()
-	for to := from; to < n; to++ {
-		if to > from && (to-from >= maxStatementRows || size > maxStatementBytes) {
-			return to
-		}
-		if to < len(st.Rows) {
-			for c := range st.Rows[to] {
-				size += len(st.Rows[to][c].B) + 8
-			}
-		} else {
-			size += 16
-		}
-	}
-	return n
 }
 
 func present(row change.Row) (cols []int) {

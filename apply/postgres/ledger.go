@@ -196,23 +196,12 @@ func (t *Target) Relane(ctx context.Context, token int64, lanes int) error {
 			if err != nil {
 				return err
 			}
-			if len(rows) == 0 {
-				return errors.New("there are no ledger rows")
-			}
-			for _, r := range rows {
-				if r.Token != token {
-					return apply.ErrRevoked
-				}
-				if r.Seq != rows[0].Seq || r.Sum != rows[0].Sum {
-					return fmt.Errorf("lane %d stands on frame %d, lane 0 on %d", r.Lane, r.Seq, rows[0].Seq)
-				}
-			}
 			held, err := s.held(ctx)
 			if err != nil {
 				return err
 			}
-			if len(held) > 0 {
-				return fmt.Errorf("table %s is held in a lane", held[0].Source)
+			if err := apply.CanRelane(rows, held, token); err != nil {
+				return err
 			}
 			_, err = s.exec(ctx, `WITH gone AS (DELETE FROM crossfade.ledger WHERE migration = $1 AND side = $2 AND lane >= $3::integer),
  kept AS (UPDATE crossfade.ledger SET lanes = $3::integer, counter = counter + 1 WHERE migration = $1 AND side = $2 AND lane < $3::integer)

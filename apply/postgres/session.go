@@ -350,19 +350,7 @@ func (s *session) answer(pipe *pgconn.Pipeline, tx *apply.Tx, q *sent) error {
 
 // add counts what a statement has changed.
 func (s *session) add(st *apply.Step, changed, named int64) {
-	c := &s.tally[st.Count]
-	switch st.Tally {
-	case apply.TallyInserted:
-		c.Inserted += changed
-	case apply.TallyUpdated:
-		c.Updated += changed
-		c.Missed += named - changed
-	case apply.TallyDeleted:
-		c.Deleted += changed
-		c.Missed += named - changed
-	case apply.TallyCleared:
-		c.Deleted += changed
-	}
+	s.tally[st.Count].Add(st.Tally, changed, named)
 }
 
 // judge says what an error of the server means for the transaction.

@@ -134,7 +134,7 @@ func (s *session) arrays(tx *apply.Tx, i int, p *prepared, q *statement) error {
 	}
 	st := &tx.Steps[i]
 	for from := 0; from < st.Len(); {
-		to := cut(st, from)
+		to := st.Cut(from, maxStatementRows, maxStatementBytes)
 		s.buf, s.offsets, s.formats = s.buf[:0], append(s.offsets[:0], 0), s.formats[:0]
 		for k, list := range [2][]int{q.keys, q.cols} {
 			rows := st.Rows
@@ -170,25 +170,6 @@ func (s *session) arrays(tx *apply.Tx, i int, p *prepared, q *statement) error {
 
 func (s *session) refused(step, row int, err error) error {
 	return &apply.Refusal{Step: step, Row: row, Code: "crossfade", Reason: err.Error()}
-}
-
-// cut returns where a statement that begins with a row ends.
-func cut(st *apply.Step, from int) int {
-	bytes := 0
-	n := st.Len()
-	for to := from; to < n; to++ {
-		if to > from && (to-from >= maxStatementRows || bytes > maxStatementBytes) {
-			return to
-		}
-		if to < len(st.Rows) {
-			for c := range st.Rows[to] {
-				bytes += len(st.Rows[to][c].B) + 8
-			}
-		} else {
-			bytes += 16
-		}
-	}
-	return n
 }
 
 // empty removes all rows of a table, and counts them.

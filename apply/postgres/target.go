@@ -138,34 +138,18 @@ func closeConn(conn *pgconn.PgConn) {
 func (t *Target) do(ctx context.Context, what string, f func(s *session) error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for attempt := 0; ; attempt++ {
-		err := func() error {
-			if t.conn != nil && t.conn.Broken() {
-				t.conn.Close()
-				t.conn = nil
+	return apply.Again(ctx, what, func() error {
+		if t.conn != nil && t.conn.Broken() {
+			t.conn.Close()
+			t.conn = nil
+		}
+		if t.conn == nil {
+			s, err := t.connect(ctx, plainSettings)
+			if err != nil {
+				return err
 			}
-			if t.conn == nil {
-				s, err := t.connect(ctx, plainSettings)
-				if err != nil {
-					return err
-				}
-				t.conn = s
-			}
-			return f(t.conn)
-		}()
-		if err == nil {
-			return nil
+			t.conn = s
 		}
-		var lost *apply.LostError
-		if !errors.As(err, &lost) || attempt >= 5 || ctx.Err() != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		timer := time.NewTimer(100 * time.Millisecond << attempt)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
-		}
-	}
+		return f(t.conn)
+	})
 }
