@@ -45,6 +45,8 @@ func OpenPostgres(ctx context.Context, url, migration string) (*Postgres, error)
 	}
 	pc.ConnConfig.ConnectTimeout = 10 * time.Second
 	pc.MaxConns = 12
+	// A session that the server has ended must not answer for one that lives: a cutover would be refused because of it.
+	pc.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, err
