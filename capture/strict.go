@@ -92,7 +92,9 @@ func (s *Snapshot) waitApplied(ctx context.Context, table string, seq uint64) er
 func (p *Publisher) WaitCovered(ctx context.Context, position string) error {
 	p.urgent.Add(1)
 	defer p.urgent.Add(-1)
-	for beat := time.Now().Add(200 * time.Millisecond); ; {
+	// PostgreSQL's log goes on without commits, and only a commit moves us: under the fence nobody else makes one.
+	every := 20 * time.Millisecond
+	for beat := time.Now().Add(every); ; {
 		covered, err := p.source.Covers(p.Published().Position, position)
 		if err != nil {
 			return err
@@ -109,9 +111,10 @@ func (p *Publisher) WaitCovered(ctx context.Context, position string) error {
 			if err := p.source.Heartbeat(ctx); err != nil {
 				return fmt.Errorf("commit a heartbeat on the source: %w", err)
 			}
-			beat = time.Now().Add(2 * time.Second)
+			every = min(2*every, 2*time.Second)
+			beat = time.Now().Add(every)
 		}
-		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -161,7 +161,11 @@ func cutOverPair(t *testing.T, source, target *end) {
 	}
 	acked := w.stop()
 	rep := r.report()
-	t.Logf("write pause %d ms (predicted %d), %d writes acknowledged", rep.WritePauseMS, rep.PredictedPauseMS, len(acked))
+	var steps strings.Builder
+	for _, s := range rep.Steps {
+		fmt.Fprintf(&steps, " %s %d", s.Name, s.TookMS)
+	}
+	t.Logf("write pause %d ms (predicted %d), %d writes acknowledged; steps in ms:%s", rep.WritePauseMS, rep.PredictedPauseMS, len(acked), &steps)
 	if rep.Verdict != "completed" || r.active() != "target" {
 		t.Errorf("verdict %s, traffic at %s", rep.Verdict, r.active())
 	}

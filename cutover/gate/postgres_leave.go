@@ -177,8 +177,9 @@ func (s *Postgres) writeAttempt(ctx context.Context, tx pgx.Tx, a protocol.Attem
 	return err
 }
 
-// lockTimeout is below deadlock_timeout (1 s unless changed): where two wait for each other it is we who give way.
-const lockTimeout = "500ms"
+// lockTimeout is far below deadlock_timeout (1 s unless changed): where two wait for each other it is we who give way, and soon, since whoever writes
+// meanwhile waits behind us.
+const lockTimeout = "150ms"
 
 // shut closes or opens every table. The tables are locked first, which waits for all who have written and lets nobody write, and then listed again: a
 // partition made meanwhile is closed too. The trigger always fires, also for superusers and replicas. To open, it is disabled, never dropped: a statement
