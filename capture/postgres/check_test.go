@@ -59,7 +59,7 @@ func TestTheCheckNamesWhatIsMissing(t *testing.T) {
 		if out, err := s.CheckProbe(t.Context(), f.tables); err != nil || len(out) != 1 || !strings.Contains(out[0].Remedy, "GRANT INSERT") {
 			t.Errorf("probe: %+v, %v", out, err)
 		}
-		if drop, err := s.DropUser(t.Context()); err != nil || !strings.HasPrefix(drop, "DROP OWNED BY ") {
+		if drop, err := s.DropUser(t.Context()); err != nil || !strings.HasPrefix(drop, "REASSIGN OWNED BY ") {
 			t.Errorf("drop: %s, %v", drop, err)
 		}
 	})
