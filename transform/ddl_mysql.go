@@ -314,6 +314,7 @@ func (d *ddlCompiler) foreignKeysMySQL(t *Table) {
 			lost(fmt.Sprintf("columns %s of %s are not unique in the target", strings.Join(refNames, ", "), parent.Target))
 			continue
 		}
+		d.collatedMySQL(t, f)
 		def := fmt.Sprintf("FOREIGN KEY (%s) REFERENCES %s (%s)", columnsMySQL(t, child), parent.quotedMySQL(), columnsMySQL(parent, ref))
 		for _, rule := range [][2]string{{"DELETE", f.OnDelete}, {"UPDATE", f.OnUpdate}} {
 			if rule[1] != "" && rule[1] != "NO ACTION" {
@@ -323,6 +324,20 @@ func (d *ddlCompiler) foreignKeysMySQL(t *Table) {
 		name := d.spaces[t.Target.Schema].take(d.rules.Identifiers.fold(f.Name), t.Source.String()+"."+f.Name)
 		d.addAfter(t, ForeignKeyStatement, name, "ALTER TABLE %s ADD CONSTRAINT %s %s", t.quotedMySQL(), quoteMySQL(name), def)
 		d.addUndo(t, ForeignKeyStatement, name, "ALTER TABLE %s DROP FOREIGN KEY %s", t.quotedMySQL(), quoteMySQL(name))
+	}
+}
+
+// collatedMySQL warns where a child may have been written with other letters than its parent, which the exact collation of the other engine does not take.
+func (d *ddlCompiler) collatedMySQL(t *Table, f *catalog.ForeignKey) {
+	if t.Source.Engine == d.rules.Engine || t.Source.Engine == change.Postgres {
+		return
+	}
+	for _, name := range f.Columns {
+		if collation := t.Source.Columns[t.Source.Column(name)].Type.Collation; collation != "" && !strings.HasSuffix(collation, "_bin") {
+			d.warn("foreign_key_collation", t.Source.String()+"."+f.Name, fmt.Sprintf("under the collation %s a child may be written with other letters than its parent; in the target it may not", collation),
+				"bring children and parents into one form on the source, else the foreign key cannot be made")
+			return
+		}
 	}
 }
 

@@ -26,7 +26,7 @@
 // The messages are parsed by code of our own (pgoutput.go): rows are read in place, without a value allocated. Commands and keepalives are
 // pglogrepl's. Values are asked for as text: the text of a type is what the configuration, the target and a person see, and binary forms of arrays and
 // user types would have to be known one by one. A partitioned table is read through its root, so that a row that moves to another partition stays a
-// row of the table.
+// row of the table. The end of a caller's time is watched once for all calls with one context: a context for each message made reading 2.5 times slower.
 //
 // The tables are compared with the catalog every few seconds: the log says that a table has changed only with its next row, which for one that was dropped never
 // comes. Rows that were rewritten in place are found by the files of their table ([Source.Storage]); what becomes of them is for the verification to say.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,12 @@ type tail struct {
 	much   chan struct{} // it may forget much more
 	ended  chan struct{}
 	keeper sync.WaitGroup
+	// heard is when the last message came, in nanoseconds since 1970; mute: too long ago.
+	heard atomic.Int64
+	mute  atomic.Bool
+	// guarding ends the watch over the caller's time, which is known by the channel guardedBy.
+	guarding  func() bool
+	guardedBy <-chan struct{}
 	// watched are the tables as they were when the tail began; altered is the first that is another now.
 	watched []*catalog.Table
 	altered atomic.Pointer[alteration]
@@ -91,6 +98,7 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 	if err := t.connect(ctx); err != nil {
 		return nil, err
 	}
+	t.heard.Store(time.Now().UnixNano())
 	s.seen.begin(at.lsn)
 	t.keeper.Go(t.keep)
 	return t, nil
@@ -147,6 +155,11 @@ func (t *tail) keep() {
 			return
 		case <-t.much:
 		case <-tick.C:
+			if time.Since(time.Unix(0, t.heard.Load())) > silence {
+				t.mute.Store(true)
+				_ = t.conn.Conn().Close() // the reader meets it
+				return
+			}
 		}
 		if err := t.status(t.altered.Load() != nil); err != nil {
 			return // the reader meets it too
@@ -235,6 +248,7 @@ func (t *tail) Close() error {
 		close(t.ended)
 		t.keeper.Wait()
 		_ = t.status(false) // the connection may be gone
+		t.unguard()
 	}
 	t.failed = errClosed
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -267,6 +281,25 @@ func (t *tail) Next(ctx context.Context) (*capture.Event, error) {
 	}
 }
 
+// guard ends reading when ctx ends. It is made once for all calls with one context: a context and a watch for each message would cost more than the message.
+func (t *tail) guard(ctx context.Context) {
+	if t.guarding != nil && t.guardedBy == ctx.Done() {
+		return
+	}
+	t.unguard()
+	nc := t.conn.Conn()
+	t.guardedBy = ctx.Done()
+	t.guarding = context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) }) // a connection that is gone has ended reading
+}
+
+func (t *tail) unguard() {
+	if t.guarding != nil {
+		t.guarding()
+	}
+	t.guarding, t.guardedBy = nil, nil
+	_ = t.conn.Conn().SetReadDeadline(time.Time{}) // likewise
+}
+
 // step reads one thing: a table that was emptied, or a message.
 func (t *tail) step(ctx context.Context) (bool, error) {
 	if len(t.truncated) > 0 {
@@ -277,14 +310,18 @@ func (t *tail) step(ctx context.Context) (bool, error) {
 	if a := t.altered.Load(); a != nil && !t.tx.open {
 		return false, t.stop(a.table, a.reason, "undo the change of the table, or start the migration again")
 	}
-	quiet, cancel := context.WithTimeout(ctx, silence)
-	defer cancel()
-	m, err := t.conn.ReceiveMessage(quiet)
+	t.guard(ctx)
+	m, err := t.conn.Frontend().Receive()
 	switch {
-	case err != nil && quiet.Err() != nil && ctx.Err() == nil:
+	case err == nil:
+		t.heard.Store(time.Now().UnixNano())
+	case t.mute.Load():
 		return false, fmt.Errorf("the connection to the log was lost: nothing was heard for %s", silence)
-	case err != nil:
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return false, t.refused(err)
+	default: // the caller's time is over, or an earlier caller's, late; what was read of a message is kept
+		t.unguard()
+		return false, ctx.Err()
 	}
 	switch m := m.(type) {
 	case *pgproto3.CopyData:

@@ -70,3 +70,28 @@ func TestACallerWithoutTimeLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A row costs no allocation of ours, however the caller passes its time.
+func TestRowsOfTheLogAreReadWithoutAllocations(t *testing.T) {
+	d := testdb.Postgres(t, 15).Database(t)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY, v text)")
+	s := follow(t, d)
+	const rows = 20000
+	d.Exec(t, fmt.Sprintf("INSERT INTO a SELECT i, 'value ' || i FROM generate_series(1, %d) AS i", rows))
+	tail := s.tail(s.from)
+	next := func() {
+		for {
+			e, err := tail.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Kind == capture.Row {
+				return
+			}
+		}
+	}
+	next() // the table is described, and buffers are made
+	if n := testing.AllocsPerRun(rows/2, next); n > 1 {
+		t.Errorf("%v allocations a row", n)
+	}
+}
