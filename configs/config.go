@@ -66,7 +66,7 @@ type Target struct {
 	URL URL `yaml:"url"`
 	// PasswordFile holds the password of URL.
 	PasswordFile string `yaml:"password_file"`
-	// Schema takes the tables that no rule places. Default: public on PostgreSQL, else the database of URL (see [Target.SchemaFor]).
+	// Schema takes the tables that no rule places. Default: public on PostgreSQL (from PostgreSQL the schema of the source), else the database of URL (see [Target.SchemaFor]).
 	Schema string `yaml:"schema"`
 	// Schemas places the tables of several source schemas; what it does not name goes to Schema.
 	Schemas []SchemaRule `yaml:"schemas"`

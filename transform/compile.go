@@ -78,7 +78,7 @@ func (c *compiler) checkRules() {
 	default:
 		c.mistakes.add("identifiers", "transform.identifiers", fmt.Sprintf("%q is neither lower nor keep", c.rules.Identifiers), "write one of them")
 	}
-	if c.rules.Schema == "" {
+	if c.rules.Schema == "" && c.rules.Engine == change.Postgres && (len(c.tables) == 0 || c.tables[0].Engine != change.Postgres) {
 		c.rules.Schema = "public"
 	}
 	seen := map[Name]bool{}
@@ -206,6 +206,9 @@ func (c *compiler) targetName(s *catalog.Table, rule TableRule) (schema, name st
 // targetSchema is where the tables of a schema go that no rule places.
 func (c *compiler) targetSchema(source string) string {
 	schema := c.rules.Schema
+	if schema == "" {
+		schema = source
+	}
 	for _, r := range c.rules.Schemas {
 		if r.Source == source {
 			schema = r.Target

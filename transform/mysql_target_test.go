@@ -242,7 +242,7 @@ func TestPostgresStaysPostgres(t *testing.T) {
 		{Name: "Users_lower", Unique: true, Method: "btree", Columns: []catalog.IndexColumn{{Expr: "lower(tags::text)"}}, Def: "btree (lower((tags)::text)) WHERE (n > (0)::numeric)", Where: "x"},
 		{Name: "swap", Unique: true, Deferrable: true, Method: "btree", Columns: []catalog.IndexColumn{{Name: "n"}}, Def: "btree (n)"},
 	}
-	p := compile(t, Rules{}, s)
+	p := compile(t, Rules{Schema: "public"}, s)
 	var all []string
 	for _, phase := range []Phase{Before, After} {
 		for _, st := range p.DDL(phase) {

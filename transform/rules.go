@@ -14,7 +14,7 @@ type Rules struct {
 	Engine change.Engine
 	// Identifiers of the target that no rule names: lower or keep. Default: keep where both sides are PostgreSQL or both MySQL or MariaDB, else lower.
 	Identifiers Identifiers
-	// Schema takes the tables of source schemas that Schemas does not name. Default: public.
+	// Schema takes the tables of source schemas that Schemas does not name. Default: public where MySQL or MariaDB becomes PostgreSQL, else the schema of that name.
 	Schema  string
 	Schemas []SchemaRule
 	Tables  []TableRule

@@ -43,7 +43,7 @@ func (c *checker) add(severity, code, object, reason, remedy string) {
 const smallPacket = 64 << 20
 
 func (c *checker) server(ctx context.Context) error {
-	rows, err := c.session.rows(ctx, "SELECT VERSION(), @@GLOBAL.read_only, @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.default_storage_engine")
+	rows, err := c.session.rows(ctx, "SELECT VERSION(), @@GLOBAL.read_only, @@GLOBAL.innodb_flush_log_at_trx_commit")
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (c *checker) table(ctx context.Context, setup *apply.TableSetup) error {
 		c.add("error", "target_kind", object, "it is no table", "give the table another name on the target, by transform.tables")
 		return nil
 	}
-	if !isTransactional(rows[0][1]) {
+	if rows[0][1] != "InnoDB" {
 		c.add("error", "target_storage", object, "its engine is "+rows[0][1]+", which cannot take a change back", "ALTER TABLE "+quoteTable(shape)+" ENGINE=InnoDB")
 	}
 	triggers, err := c.session.rows(ctx, "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = "+text(shape.Schema)+" AND EVENT_OBJECT_TABLE = "+text(shape.Name)+" AND TRIGGER_NAME NOT LIKE 'crossfade\\_%'")

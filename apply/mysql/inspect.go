@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -223,7 +222,3 @@ func (t *Target) DropUser(ctx context.Context) (statement string, err error) {
 	})
 	return statement, err
 }
-
-var transactional = []string{"InnoDB"}
-
-func isTransactional(engine string) bool { return slices.Contains(transactional, engine) }

@@ -14,6 +14,9 @@ import (
 // rules is the mapping as the configuration writes it.
 func rules(cfg *configs.Config) (transform.Rules, error) {
 	r := transform.Rules{Engine: change.Engine(cfg.Target.URL.Engine()), Identifiers: transform.Identifiers(cfg.Transform.Identifiers), Schema: cfg.Target.SchemaFor("")}
+	if cfg.Target.Schema == "" && cfg.Source.URL.Engine() == configs.Postgres && cfg.Target.URL.Engine() == configs.Postgres {
+		r.Schema = "" // each stays what it is
+	}
 	for _, s := range cfg.Target.Schemas {
 		r.Schemas = append(r.Schemas, transform.SchemaRule{Source: s.Source, Target: s.Target})
 	}

@@ -291,3 +291,27 @@ func TestRowsRewrittenWithoutAChangeInTheLogAreFound(t *testing.T) {
 	}
 	sameRows(t, source, target)
 }
+
+// From PostgreSQL to PostgreSQL each schema stays what it is, unless the target's is given; so do names that are quoted, and an enum of a schema of its own.
+func TestSchemasAndNamesOfPostgresStayWhatTheyAre(t *testing.T) {
+	source, target := endOnPostgres(t, testdb.Postgres(t, 18)), endOnPostgres(t, testdb.Postgres(t, 15))
+	for _, q := range []string{"CREATE SCHEMA shop", `CREATE SCHEMA "My types"`, `CREATE TYPE "My types".mood AS ENUM ('fine', 'it''s')`,
+		`CREATE TABLE shop."Orders" ("Id" int PRIMARY KEY, mood "My types".mood DEFAULT 'fine')`, `CREATE TABLE "Orders" ("Id" int PRIMARY KEY)`,
+		`INSERT INTO shop."Orders" VALUES (1, 'it''s'); INSERT INTO "Orders" VALUES (2)`} {
+		execOn(t, source, q)
+	}
+	r := newPair(t, source, target, `"*.*"`, "")
+	config, err := os.ReadFile(r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.config, []byte(strings.Replace(string(config), "  schema: public\n", "", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.waitReady()
+	got := rowsOf(t, target, `SELECT "Id", mood::text, pg_typeof(mood)::text FROM shop."Orders" UNION ALL SELECT "Id", '', '' FROM "Orders"`)
+	if want := `1 | it's | "My types".mood,2 |  | `; strings.Join(got, ",") != want {
+		t.Errorf("the target has %q, want %q", strings.Join(got, ","), want)
+	}
+}
