@@ -253,6 +253,16 @@ func TestTheServerForgetsOnlyWhatIsReleased(t *testing.T) {
 	if lsn, err := parseLSN(confirmed()); err != nil || lsn > from.lsn {
 		t.Errorf("what was only delivered is forgotten: %s, %v", confirmed(), err)
 	}
+	if err := tail.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tail = s.tail(read) // that one goes on there is no release either
+	if err := tail.(interface{ status(bool) error }).status(false); err != nil {
+		t.Fatal(err)
+	}
+	if lsn, err := parseLSN(confirmed()); err != nil || lsn > from.lsn {
+		t.Errorf("a tail that begins later makes the server forget: %s, %v", confirmed(), err)
+	}
 	tail.Release(read)
 	if err := tail.Close(); err != nil {
 		t.Fatal(err)

@@ -94,7 +94,9 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 		t.tables[c.String()] = c
 	}
 	t.watched = tables
-	t.held.Store(at.lsn)
+	if err := t.released(ctx); err != nil {
+		return nil, err
+	}
 	if err := t.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -102,6 +104,18 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 	s.seen.begin(at.lsn)
 	t.keeper.Go(t.keep)
 	return t, nil
+}
+
+// released begins with what the server was last told that it may forget, by an earlier tail: that we go on at a place does not say that everything before it may go.
+func (t *tail) released(ctx context.Context) error {
+	var text string
+	err := t.source.pool.QueryRow(ctx, "SELECT coalesce(confirmed_flush_lsn, restart_lsn)::text FROM pg_replication_slots WHERE slot_name = $1", t.source.slot()).Scan(&text)
+	if err != nil {
+		return fmt.Errorf("ask %s what it may forget: %w", t.source.host(), err)
+	}
+	lsn, err := parseLSN(text)
+	t.held.Store(min(lsn, t.pos.lsn))
+	return err
 }
 
 func (t *tail) connect(ctx context.Context) (err error) {
