@@ -15,9 +15,6 @@ import (
 	"github.com/crossfade-io/crossfade/internal/testdb/scenarios"
 )
 
-// built are the pairs that this version moves.
-func built(_, _ string) bool { return true }
-
 // end is a database of a test, of any engine.
 type end struct {
 	engine string
