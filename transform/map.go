@@ -87,7 +87,7 @@ func (m *Mapper) Map(src *change.Change) ([]change.Change, error) {
 	if n := len(t.Source.Columns); src.Before != nil && len(src.Before) != n || src.After != nil && len(src.After) != n {
 		return nil, fmt.Errorf("transform %s of %s: rows of %d and %d values for %d columns", src.Op, t.Source, len(src.Before), len(src.After), n)
 	}
-	out, keep := change.Change{Table: t.Target, Op: src.Op}, true
+	out, keep := change.Change{Table: t.Target, Op: src.Op, Unchecked: src.Unchecked}, true
 	switch src.Op {
 	case change.Insert, change.Copy, change.Upsert:
 		if src.After == nil {
@@ -124,7 +124,7 @@ func (m *Mapper) refuse(src *change.Change, err error) ([]change.Change, error) 
 	if !errors.As(err, &row) {
 		return nil, err
 	}
-	m.out[0] = change.Change{Table: src.Table, Op: change.Refused, Before: src.Before, After: src.After, Err: row.Error()}
+	m.out[0] = change.Change{Table: src.Table, Op: change.Refused, Before: src.Before, After: src.After, Unchecked: src.Unchecked, Err: row.Error()}
 	return m.out[:], nil
 }
 

@@ -43,7 +43,7 @@ func (c *checker) add(severity, code, object, reason, remedy string) {
 const smallPacket = 64 << 20
 
 func (c *checker) server(ctx context.Context) error {
-	rows, err := c.session.rows(ctx, "SELECT VERSION(), @@GLOBAL.read_only, @@GLOBAL.innodb_flush_log_at_trx_commit")
+	rows, err := c.session.rows(ctx, "SELECT VERSION(), @@GLOBAL.read_only, @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.log_bin, @@GLOBAL.sync_binlog")
 	if err != nil {
 		return err
 	}
@@ -64,6 +64,9 @@ func (c *checker) server(ctx context.Context) error {
 	}
 	if r[2] != "1" {
 		c.add("warning", "target_durability", "innodb_flush_log_at_trx_commit", "it is "+r[2]+": what was committed can be lost by a crash, and with it the proof of what was applied", "SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+	}
+	if (r[3] == "1" || r[3] == "ON") && r[4] != "1" { // without a log of its own there is nothing to sync
+		c.add("warning", "target_durability", "sync_binlog", "it is "+r[4]+": what was committed can be lost by a crash, and with it the proof of what was applied", "SET GLOBAL sync_binlog = 1")
 	}
 	if c.session.largest < smallPacket {
 		c.add("warning", "target_packet", "max_allowed_packet", fmt.Sprintf("it is %d bytes: a row needs up to twice its size", c.session.largest), "SET GLOBAL max_allowed_packet = 1073741824")

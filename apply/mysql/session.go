@@ -92,13 +92,9 @@ func (s *session) run(ctx context.Context, sql string) error {
 	})
 }
 
-func (s *session) query(ctx context.Context, sql string) (*gomysql.Result, error) {
-	return s.exec(ctx, sql)
-}
-
 // rows returns all rows of a query as text; NULL is empty.
 func (s *session) rows(ctx context.Context, sql string) ([][]string, error) {
-	r, err := s.query(ctx, sql)
+	r, err := s.exec(ctx, sql)
 	if err != nil {
 		return nil, classify(err)
 	}

@@ -133,7 +133,7 @@ func (s *session) begin(ctx context.Context) error {
 	if err := s.run(ctx, s.target.settings(false)); err != nil {
 		return err
 	}
-	r, err := s.query(ctx, "SELECT @@max_allowed_packet")
+	r, err := s.exec(ctx, "SELECT @@max_allowed_packet")
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ type rowsEvent struct {
 	table   *loggedTable
 	op      change.Op
 	partial bool // the new image may hold changes of JSON documents instead of documents
+	// unchecked: the session had foreign_key_checks off, so that nothing cascaded.
+	unchecked bool
 
 	before, after       []byte // which columns the images have, a bit each
 	nBefore, nAfter     int    // how many
@@ -23,7 +25,11 @@ type rowsEvent struct {
 	data []byte
 }
 
-const stmtEnd = 1 // flag: the last rows event of its statement
+// Flags of rows events: https://dev.mysql.com/doc/dev/mysql-server/latest/classmysql_1_1binlog_1_1event_1_1Rows__event.html
+const (
+	stmtEnd           = 1 // the last rows event of its statement
+	noForeignKeyCheck = 2
+)
 
 // parseRowsEvent reads everything before the images. find gives the table of a number.
 func parseRowsEvent(typ replication.EventType, body []byte, find func(uint64) *loggedTable) (r rowsEvent, flags uint16, err error) {
@@ -47,6 +53,7 @@ func parseRowsEvent(typ replication.EventType, body []byte, find func(uint64) *l
 	c := cursor{b: body}
 	id := c.uint(6)
 	flags = uint16(c.uint(2))
+	r.unchecked = flags&noForeignKeyCheck != 0
 	if version == 2 {
 		extra := int(c.uint(2))
 		c.take(extra - 2)
@@ -202,7 +209,7 @@ var errNoKey = errors.New("the logged row has no key")
 //
 // A column that an update's new image leaves out has not changed: where the old image has it, that is its value. What neither has stays absent.
 func (r *rowsEvent) next(c *change.Change, before, after change.Row, scratch []byte) ([]byte, error) {
-	*c = change.Change{Table: r.table.shape, Op: r.op}
+	*c = change.Change{Table: r.table.shape, Op: r.op, Unchecked: r.unchecked}
 	var err error
 	if r.before != nil {
 		if scratch, err = r.image(before, r.before, r.nBefore, r.allBefore, scratch); err != nil {

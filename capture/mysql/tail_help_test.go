@@ -31,6 +31,9 @@ func (s seen) String() string {
 		if s.Change.After != nil {
 			out += " -> [" + write(s.Change.After) + "]"
 		}
+		if s.Change.Unchecked {
+			out += " unchecked"
+		}
 		return out
 	case capture.Truncate:
 		return "truncate " + s.Change.Table.Name

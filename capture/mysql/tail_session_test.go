@@ -270,3 +270,26 @@ func TestMarkersAndHeartbeats(t *testing.T) {
 		}
 	}
 }
+
+// What a session does with foreign_key_checks off cascades nowhere: each of its rows says so, and no other.
+func TestRowsOfASessionWithoutForeignKeyChecksSayIt(t *testing.T) {
+	for _, server := range []*testdb.MySQLServer{testdb.MySQL(t), testdb.MariaDB(t, "10.11"), testdb.MariaDB(t, "11.8")} {
+		d := server.Database(t)
+		s := scoped(t, d)
+		d.Exec(t, "CREATE TABLE p (id int PRIMARY KEY)")
+		events, err := changesOf(t, s, d,
+			"INSERT INTO p VALUES (1), (2), (3)",
+			"SET foreign_key_checks = 0",
+			"DELETE FROM p WHERE id = 1",
+			"UPDATE p SET id = 9 WHERE id = 2",
+			"SET foreign_key_checks = 1",
+			"DELETE FROM p WHERE id = 3",
+		)
+		mustSee(t, events, err,
+			"insert p -> [int 1]", "insert p -> [int 2]", "insert p -> [int 3]", "commit",
+			"delete p [int 1] unchecked", "commit",
+			"update p [int 2] -> [int 9] unchecked", "commit",
+			"delete p [int 3]", "commit",
+		)
+	}
+}

@@ -156,10 +156,11 @@ func (t *tail) refused(err error) error {
 // keep tells the server regularly that we are there and what it may forget, and looks whether the tables are what they were.
 func (t *tail) keep() {
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	var watch sync.WaitGroup
-	defer watch.Wait()
-	defer cancel()
+	defer func() {
+		cancel()
+		watch.Wait()
+	}()
 	watch.Go(func() { t.watch(ctx) })
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
@@ -205,8 +206,11 @@ func (t *tail) watch(ctx context.Context) {
 			known[w.String()] = true
 		}
 		now, err := t.source.Catalog(ctx, func(schema, table string) bool { return known[schema+"."+table] })
-		if err != nil {
-			continue // the reader meets a server that has gone
+		if err != nil { // the reader meets a server that has gone; a privilege that was taken away it does not meet
+			if ctx.Err() == nil {
+				t.source.log.Warn("cannot look whether the tables are what they were, trying again", "err", err)
+			}
+			continue
 		}
 		t.altered.Store(difference(t.watched, now))
 	}

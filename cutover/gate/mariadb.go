@@ -86,14 +86,14 @@ func (s *MySQL) mariadbCheckHolders(ctx context.Context) (out []cutover.Finding)
 func (s *MySQL) mariadbCheckReplica(ctx context.Context) (out []cutover.Finding, err error) {
 	rows, err := s.db.QueryContext(ctx, "SHOW ALL SLAVES STATUS")
 	if mysqlErr(err) == errNoPrivilege {
-		return []cutover.Finding{finding("warning", "privilege", "source", "GRANT REPLICA MONITOR ON *.* to the user of source.url", "whether the source is a replica cannot be seen: %v", err)}, nil
+		return []cutover.Finding{finding("warning", "privilege", string(s.side), fmt.Sprintf("GRANT REPLICA MONITOR ON *.* to the user of %s.url", s.side), "whether the %s is a replica cannot be seen: %v", s.side, err)}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask for replication: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		out = append(out, finding("error", "replica", "source", "STOP ALL SLAVES; RESET SLAVE ALL, or move the primary instead", "the source is a replica: writes that arrive by replication pass the gate"))
+		out = append(out, finding("error", "replica", string(s.side), "STOP ALL SLAVES; RESET SLAVE ALL, or move the primary instead", "the %s is a replica: writes that arrive by replication pass the gate", s.side))
 	}
 	return out, rows.Err()
 }

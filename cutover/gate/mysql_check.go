@@ -134,7 +134,7 @@ func (s *MySQL) checkWriters(ctx context.Context) (out []cutover.Finding, err er
 		return nil, fmt.Errorf("ask for wsrep: %w", err)
 	}
 	if strings.EqualFold(wsrep, "ON") {
-		out = append(out, finding("error", "cluster", string(s.side), "use a server that is written on one node", "the source is a Galera cluster: a gate closed on one node does not stop the others"))
+		out = append(out, finding("error", "cluster", string(s.side), "use a server that is written on one node", "the %s is a Galera cluster: a gate closed on one node does not stop the others", s.side))
 	}
 	if s.mariadb() {
 		found, err := s.mariadbCheckReplica(ctx)
@@ -150,12 +150,12 @@ func (s *MySQL) checkWriters(ctx context.Context) (out []cutover.Finding, err er
 			return nil, fmt.Errorf("ask for group replication: %w", err)
 		}
 		if members > 1 {
-			out = append(out, finding("error", "cluster", string(s.side), "switch the group to single-primary mode", "the source is a multi-primary group: a gate closed on one member does not stop the others"))
+			out = append(out, finding("error", "cluster", string(s.side), "switch the group to single-primary mode", "the %s is a multi-primary group: a gate closed on one member does not stop the others", s.side))
 		}
 	}
 	rows, err := s.db.QueryContext(ctx, "SELECT CHANNEL_NAME FROM performance_schema.replication_applier_status WHERE SERVICE_STATE = 'ON' AND CHANNEL_NAME NOT LIKE 'group_replication%'")
 	if err != nil {
-		out = append(out, finding("warning", "privilege", "source", "GRANT SELECT ON performance_schema.* to the user of source.url", "whether the source is a replica cannot be seen: %v", err))
+		out = append(out, finding("warning", "privilege", string(s.side), fmt.Sprintf("GRANT SELECT ON performance_schema.* to the user of %s.url", s.side), "whether the %s is a replica cannot be seen: %v", s.side, err))
 		return out, nil
 	}
 	defer rows.Close()
@@ -164,7 +164,7 @@ func (s *MySQL) checkWriters(ctx context.Context) (out []cutover.Finding, err er
 		if err := rows.Scan(&channel); err != nil {
 			return nil, fmt.Errorf("ask for replication: %w", err)
 		}
-		out = append(out, finding("error", "replica", string(s.side), "STOP REPLICA, or move the primary instead", "the source is a replica (channel %q): writes that arrive by replication pass the gate", channel))
+		out = append(out, finding("error", "replica", string(s.side), "STOP REPLICA, or move the primary instead", "the %s is a replica (channel %q): writes that arrive by replication pass the gate", s.side, channel))
 	}
 	return out, rows.Err()
 }

@@ -92,6 +92,7 @@ func one(tb *Table) func(uint64) (*Table, error) {
 
 func TestAFrameGivesBackItsChanges(t *testing.T) {
 	cs := sample()
+	cs = append(cs, Change{Table: cs[4].Table, Op: Delete, Before: cs[4].Before, Unchecked: true})
 	b := build(t, cs)
 	if _, err := Seal(b, StreamID{1}, 7, 99); err != nil {
 		t.Fatal(err)
@@ -109,7 +110,7 @@ func TestAFrameGivesBackItsChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range cs {
-		if !same(cs[i].Before, got[i].Before) || !same(cs[i].After, got[i].After) || got[i].Op != cs[i].Op || got[i].Err != cs[i].Err {
+		if !same(cs[i].Before, got[i].Before) || !same(cs[i].After, got[i].After) || got[i].Op != cs[i].Op || got[i].Err != cs[i].Err || got[i].Unchecked != cs[i].Unchecked {
 			t.Errorf("change %d: wrote %+v, read %+v", i, cs[i], got[i])
 		}
 	}

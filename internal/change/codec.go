@@ -12,6 +12,7 @@ const (
 	beforeIsKey // only the key columns, in key order
 	hasAfter
 	hasErr
+	unchecked
 )
 
 // Builder collects changes into one frame. The zero value is ready to use. A builder is reused: [Builder.Frames] empties it.
@@ -49,6 +50,9 @@ func (b *Builder) Add(c *Change) error {
 	}
 	if c.Err != "" {
 		form |= hasErr
+	}
+	if c.Unchecked {
+		form |= unchecked
 	}
 	d := append(b.records, byte(c.Op), form)
 	d = binary.AppendUvarint(d, uint64(ref))
@@ -285,11 +289,11 @@ func readChange(b []byte, arena *Arena, shapes []*Table) (c Change, rest []byte,
 	c.Op = Op(b[0])
 	form := b[1]
 	ref, l := binary.Uvarint(b[2:])
-	if l <= 0 || ref >= uint64(len(shapes)) || form > hasBefore|beforeIsKey|hasAfter|hasErr {
+	if l <= 0 || ref >= uint64(len(shapes)) || form > hasBefore|beforeIsKey|hasAfter|hasErr|unchecked {
 		return c, nil, fmt.Errorf("%w: change names shape %d of %d, form %d", ErrCorrupt, ref, len(shapes), form)
 	}
 	b = b[2+l:]
-	c.Table = shapes[ref]
+	c.Table, c.Unchecked = shapes[ref], form&unchecked != 0
 	n := len(c.Table.Columns)
 	if form&hasBefore != 0 {
 		c.Before = arena.Row(n)

@@ -142,6 +142,8 @@ type Change struct {
 	Op     Op
 	Before Row
 	After  Row
+	// Unchecked: its session had foreign_key_checks off, so no foreign key of MySQL or MariaDB has acted on it.
+	Unchecked bool
 	// Err is why a row was refused by its transform; only with Op Refused.
 	Err string
 }
