@@ -50,6 +50,10 @@ type Options struct {
 	// Observe, when set, is called for every row change of a Changes frame, in order, before it is applied, from the frame after Checkpoint on.
 	// The change is valid during the call.
 	Observe func(seq uint64, c *change.Change)
+	// Cascaded, when set, is called for rows that cascades change, before that is committed, and at the start of Run for those of earlier runs up to which nothing is
+	// forgotten. A Cascaded without a key stands for all rows of its table. Forget says up to which frame they are no longer needed.
+	Cascaded func([]Cascaded)
+	Forget   func() uint64
 	// Remap, when set, gives a row that its transform refused another try during a replay: the changes that it is now, in target shape. They
 	// must stay valid until the next call of Remap plus one target transaction: copy them.
 	Remap func(c *change.Change) ([]change.Change, error)

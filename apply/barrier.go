@@ -75,6 +75,7 @@ func strictState(t *Table, shape, seq uint64) StateChange {
 
 func (t *Table) becomeStrict() {
 	t.Strict, t.WasStrict = true, true
+	t.settled, t.noted, t.fresh = true, false, nil
 	t.OneLane = t.OneLane || t.Setup.Unique
 }
 
@@ -134,14 +135,24 @@ func (r *run) heldAnywhere(t *Table) bool {
 	return false
 }
 
-// holdEverywhere holds the table in all lanes from seq on, where it is not held from an earlier frame.
+// holdEverywhere holds the table, and those that it is tied to, in all lanes from seq on, where they are not held from an earlier frame.
 func (r *run) holdEverywhere(tx *Tx, t *Table, seq uint64, reason string) {
 	for _, l := range r.lanes {
-		if from, ok := l.held[t]; !ok || from > seq {
-			l.held[t] = seq
-			tx.Hold = append(tx.Hold, newHeld(l.n, t, seq, "", reason))
+		for _, x := range t.tied {
+			if from, ok := l.held[x]; !ok || from > seq {
+				l.held[x] = seq
+				tx.Hold = append(tx.Hold, newHeld(l.n, x, seq, "", t.reasonFor(x, reason)))
+			}
 		}
 	}
+}
+
+// reasonFor is why x is held when the table is for the reason.
+func (t *Table) reasonFor(x *Table, reason string) string {
+	if x == t {
+		return reason
+	}
+	return "foreign keys tie it to " + t.Setup.Source + ", which is held: " + reason
 }
 
 // whole applies a frame that cannot be split between lanes: as one transaction, by one connection, while all lanes stand.
@@ -158,6 +169,7 @@ func (r *run) whole(ctx, work context.Context, fr *frame, place Place) error {
 			tx := &b.tx
 			frame := r.tx(place)
 			frame.Steps, frame.Counts, frame.Recopy, frame.Recopied, frame.Single, frame.Hold = tx.Steps, tx.Counts, tx.Recopy, tx.Recopied, true, holds
+			r.watch(&frame)
 			err := r.commit(work, &frame)
 			if err == nil {
 				return nil

@@ -19,13 +19,16 @@ type TableSetup struct {
 	Unique bool
 	// Filtered: the mapping has a filter, so a strict table may be told of rows that it does not have.
 	Filtered bool
+	// Group names the tables that are tied by foreign keys whose actions are carried out here; empty: it is alone. Ties are those that refer to this table.
+	Group string
+	Ties  []Tie
 	// UniqueSQL makes the further unique indexes. Every statement must do no harm when it is repeated.
 	UniqueSQL []string
 }
 
 // InOneLane says that the rows cannot be spread over lanes by their keys. A target keeps the answer of the first time: the lane map changes at
 // barriers only.
-func (s *TableSetup) InOneLane() bool { return s.OneLane || !hashable(s.Target) }
+func (s *TableSetup) InOneLane() bool { return s.OneLane || s.Group != "" || !hashable(s.Target) }
 
 // Table is the state of one table while it is applied. The dispatcher changes it, and only while all lanes wait.
 type Table struct {
@@ -35,12 +38,18 @@ type Table struct {
 	OneLane bool
 	// hashable: two keys are equal exactly when their bytes are.
 	hashable bool
+	// tied are the tables of its group, itself among them.
+	tied []*Table
+	// settled: no row but the fresh ones, named by target key, may be newer than the stream.
+	settled bool
+	fresh   map[string]bool
+	noted   bool // the target has it down that the table is settled
 	// WasStrict: it has been strict, so its counts are exact.
 	WasStrict bool
 }
 
 func newTable(s TableSetup, row *TableRow) (*Table, error) {
-	t := &Table{Setup: s, hashable: !s.InOneLane(), Strict: row.Strict, WasStrict: row.StrictSeq > 0, OneLane: row.OneLane}
+	t := &Table{Setup: s, hashable: !s.InOneLane(), Strict: row.Strict, WasStrict: row.StrictSeq > 0, OneLane: row.OneLane, settled: row.Settled || row.Strict, noted: row.Settled}
 	if !t.hashable && !t.OneLane {
 		return nil, fmt.Errorf("apply table %s: its rows were spread over lanes by their keys until now, and these keys do not allow it: run the setup again", s.Source)
 	}
@@ -97,6 +106,8 @@ type batch struct {
 	keys  keySet
 	lane  int
 	again collided
+	// cascades of the groups that have any in the batch
+	cascades map[string]*Cascade
 }
 
 // collided are keys whose rows have met another row in a further unique index while rows of their table are read again: one of the two is newer
@@ -133,9 +144,10 @@ func (b *batch) reset(lane int) {
 	b.last = 0
 	clear(b.byKey)
 	clear(b.count)
+	clear(b.cascades)
 	b.lane = lane
 	b.keys.reset()
-	b.tx = Tx{Steps: b.tx.Steps[:0], Counts: b.tx.Counts[:0]}
+	b.tx = Tx{Steps: b.tx.Steps[:0], Counts: b.tx.Counts[:0], Cascaded: b.tx.Cascaded[:0]}
 }
 
 func (b *batch) countOf(t *Table) int {
@@ -264,6 +276,9 @@ func (o StepOp) rank() int {
 // step adds one change as it is, behind everything that is in the batch already.
 func (b *batch) step(s *shape, c *change.Change, it item, seq uint64) error {
 	t := s.table
+	if (it.part == wholeChange || it.part == rekey) && t.acts(c) {
+		b.cascade(t, c)
+	}
 	n := b.countOf(t)
 	count := &b.tx.Counts[n]
 	m := t.mode()

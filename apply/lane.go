@@ -187,9 +187,16 @@ func (l *lane) apply(ctx context.Context, units []unit) error {
 	}
 }
 
+// hold holds the table, and those that it is tied to.
 func (l *lane) hold(t *Table, seq uint64, key, reason string) {
-	l.held[t] = seq
-	l.holds = append(l.holds, newHeld(l.n, t, seq, key, reason))
+	for _, x := range t.tied {
+		if _, ok := l.held[x]; ok {
+			continue
+		}
+		l.held[x] = seq
+		l.holds = append(l.holds, newHeld(l.n, x, seq, key, t.reasonFor(x, reason)))
+		key = ""
+	}
 }
 
 func newHeld(lane int, t *Table, seq uint64, key, reason string) Held {
@@ -245,6 +252,7 @@ func (l *lane) commit(ctx context.Context, to Place) error {
 	tx.From, tx.To = l.place.Seq, to
 	tx.To.Time = max(to.Time, l.place.Time)
 	tx.Hold = l.holds
+	l.run.watch(tx)
 	if err := l.link.commit(ctx, tx); err != nil {
 		return err
 	}

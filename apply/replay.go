@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/crossfade-io/crossfade/internal/change"
 )
@@ -81,10 +82,10 @@ func (r *run) replayStanding(ctx, work context.Context, source string) (result, 
 	return result, fatal
 }
 
-// replay is one pass over the frames that a table has missed.
+// replay is one pass over the frames that a table has missed, and those that it is tied to.
 type replay struct {
 	run   *run
-	table *Table
+	table *Table // which was asked for
 	batch batch
 	units []unit
 	items int
@@ -95,8 +96,10 @@ func (p *replay) all(ctx, work context.Context) error {
 	r, t := p.run, p.table
 	from := ^uint64(0)
 	for _, l := range r.lanes {
-		if at, ok := l.held[t]; ok {
-			from = min(from, at)
+		for _, x := range t.tied {
+			if at, ok := l.held[x]; ok {
+				from = min(from, at)
+			}
 		}
 	}
 	if from == ^uint64(0) {
@@ -109,15 +112,19 @@ func (p *replay) all(ctx, work context.Context) error {
 	}
 	tx := r.tx(r.place)
 	for _, l := range r.lanes {
-		if _, ok := l.held[t]; ok {
-			tx.Release = append(tx.Release, Held{Lane: l.n, Source: t.Setup.Source})
+		for _, x := range t.tied {
+			if _, ok := l.held[x]; ok {
+				tx.Release = append(tx.Release, Held{Lane: l.n, Source: x.Setup.Source})
+			}
 		}
 	}
 	if err := r.commit(work, &tx); err != nil {
 		return err
 	}
 	for _, l := range r.lanes {
-		delete(l.held, t)
+		for _, x := range t.tied {
+			delete(l.held, x)
+		}
 	}
 	return nil
 }
@@ -170,9 +177,9 @@ func (p *replay) read(ctx, work context.Context, from uint64) error {
 	return p.flush(work)
 }
 
-// frame takes what a frame holds of the table. First is the frame's first message.
+// frame takes what a frame holds of the tables. First is the frame's first message.
 func (p *replay) frame(work context.Context, f *change.Frame, first uint64) error {
-	r, t := p.run, p.table
+	r := p.run
 	switch f.Kind {
 	case change.Changes, change.Chunk:
 		all, err := r.decode(f)
@@ -184,7 +191,7 @@ func (p *replay) frame(work context.Context, f *change.Frame, first uint64) erro
 			return err
 		}
 		if f.Kind == change.Chunk && len(fr.changes) > 0 {
-			if err := p.lenient(work); err != nil {
+			if err := p.lenient(work, fr.shapes[0].table); err != nil {
 				return err
 			}
 		}
@@ -194,13 +201,22 @@ func (p *replay) frame(work context.Context, f *change.Frame, first uint64) erro
 		return fmt.Errorf("frame %d: cannot apply a %s frame: run the version that wrote it", f.Seq, f.Kind)
 	}
 	m, err := f.ReadControl()
-	if err != nil || m.Table != t.Setup.Source {
+	t := r.tables[m.Table]
+	if err != nil || !slices.Contains(p.table.tied, t) {
 		return err
 	}
 	switch m.Type {
 	case change.Recopied:
-		if err := p.lenient(work); err != nil {
+		if err := p.lenient(work, t); err != nil {
 			return err
+		}
+		if t.settled && t.cascadedInto() {
+			if err := p.flush(work); err != nil {
+				return err
+			}
+			if err := r.freshen(work, t, m.Keys); err != nil {
+				return err
+			}
 		}
 		fr, err := r.recopiedFrame(t, &m, f.Seq)
 		if err != nil {
@@ -208,11 +224,22 @@ func (p *replay) frame(work context.Context, f *change.Frame, first uint64) erro
 		}
 		u := unit{frame: fr, seq: first, place: Place{Seq: f.Seq}}
 		for _, o := range r.routes {
-			if p.misses(o.lane, first) {
+			if p.misses(t, o.lane, first) {
 				u.items = append(u.items, o.item)
 			}
 		}
 		p.push(u)
+		return nil
+	case change.Settled:
+		if err := p.flush(work); err != nil {
+			return err
+		}
+		tx := p.tx(f.Seq)
+		tx.States = []StateChange{settledState(t, f.Seq)}
+		if err := p.commit(work, &tx); err != nil {
+			return err
+		}
+		t.becomeSettled()
 		return nil
 	case change.Strict:
 		if err := p.flush(work); err != nil {
@@ -235,13 +262,12 @@ func (p *replay) frame(work context.Context, f *change.Frame, first uint64) erro
 }
 
 // misses reports whether a lane has not applied the table's part of a frame.
-func (p *replay) misses(lane int, first uint64) bool {
-	from, ok := p.run.lanes[lane].held[p.table]
+func (p *replay) misses(t *Table, lane int, first uint64) bool {
+	from, ok := p.run.lanes[lane].held[t]
 	return ok && from <= first
 }
 
-func (p *replay) lenient(work context.Context) error {
-	t := p.table
+func (p *replay) lenient(work context.Context, t *Table) error {
 	if !t.Strict || t.Setup.Filtered {
 		return nil
 	}
@@ -257,12 +283,12 @@ func (p *replay) lenient(work context.Context) error {
 	return nil
 }
 
-// pick returns a frame of the table's changes only, with rows that can be mapped now in the place of those that could not.
+// pick returns a frame of the tables' changes only, with rows that can be mapped now in the place of those that could not.
 func (p *replay) pick(all *frame, seq, first uint64) (*frame, error) {
 	fr := &frame{pool: p.run.pool}
 	for i := range all.changes {
 		c, s := &all.changes[i], all.shapes[i]
-		if s.table != p.table {
+		if !slices.Contains(p.table.tied, s.table) {
 			continue
 		}
 		if c.Op != change.Refused {
@@ -270,37 +296,37 @@ func (p *replay) pick(all *frame, seq, first uint64) (*frame, error) {
 			continue
 		}
 		if p.run.a.opts.Remap == nil {
-			return nil, p.stuck(seq, first, c, c.Err)
+			return nil, stuck(s.table, first, c, c.Err)
 		}
 		again, err := p.run.a.opts.Remap(c)
 		if err != nil {
-			return nil, p.stuck(seq, first, c, err.Error())
+			return nil, stuck(s.table, first, c, err.Error())
 		}
 		for j := range again {
 			n := &again[j]
 			if n.Op == change.Refused {
-				return nil, p.stuck(seq, first, c, n.Err)
+				return nil, stuck(s.table, first, c, n.Err)
 			}
-			s := p.run.known[n.Table]
-			if s == nil {
-				if s, err = p.run.learn(n.Table.ID(), n.Table); err != nil {
+			mapped := p.run.known[n.Table]
+			if mapped == nil {
+				if mapped, err = p.run.learn(n.Table.ID(), n.Table); err != nil {
 					return nil, err
 				}
 			}
-			if s.table != p.table {
-				return nil, fmt.Errorf("frame %d: a row of %s was mapped to %s", seq, p.table.Setup.Source, n.Table)
+			if mapped.table != s.table {
+				return nil, fmt.Errorf("frame %d: a row of %s was mapped to %s", seq, s.table.Setup.Source, n.Table)
 			}
-			if err := canonical(n, s); err != nil {
+			if err := canonical(n, mapped); err != nil {
 				return nil, err
 			}
-			fr.changes, fr.shapes = append(fr.changes, *n), append(fr.shapes, s)
+			fr.changes, fr.shapes = append(fr.changes, *n), append(fr.shapes, mapped)
 		}
 	}
 	return fr, nil
 }
 
-func (p *replay) stuck(seq, first uint64, c *change.Change, reason string) error {
-	return &rowFailure{table: p.table, seq: first, key: c.Table.KeyString(c.KeyRow()), reason: reason}
+func stuck(t *Table, first uint64, c *change.Change, reason string) error {
+	return &rowFailure{table: t, seq: first, key: c.Table.KeyString(c.KeyRow()), reason: reason}
 }
 
 func (p *replay) add(fr *frame, f *change.Frame, first uint64) error {
@@ -315,7 +341,7 @@ func (p *replay) add(fr *frame, f *change.Frame, first uint64) error {
 			return err
 		}
 		for _, o := range routes {
-			if p.misses(o.lane, first) {
+			if p.misses(fr.shapes[i].table, o.lane, first) {
 				u.items = append(u.items, o.item)
 			}
 		}
@@ -331,7 +357,7 @@ func (p *replay) push(u unit) {
 	p.bytes += u.size
 }
 
-// flush applies what was collected, and moves the table's hold behind it.
+// flush applies what was collected, and moves the holds behind it.
 func (p *replay) flush(work context.Context) error {
 	if len(p.units) == 0 {
 		return nil
@@ -366,6 +392,7 @@ func (p *replay) apply(work context.Context, units []unit) (done int, err error)
 		tx := p.tx(units[len(units)-1].place.Seq)
 		b := &p.batch.tx
 		tx.Steps, tx.Counts, tx.Recopy, tx.Recopied, tx.Single = b.Steps, b.Counts, b.Recopy, b.Recopied, single
+		p.run.watch(&tx)
 		err := p.commit(work, &tx)
 		if err == nil {
 			done += len(units)
@@ -377,12 +404,14 @@ func (p *replay) apply(work context.Context, units []unit) (done int, err error)
 	return done, err
 }
 
-// tx returns a transaction that moves the holds of the table behind frame seq.
+// tx returns a transaction that moves the holds behind frame seq.
 func (p *replay) tx(seq uint64) Tx {
 	tx := p.run.tx(p.run.place)
 	for _, l := range p.run.lanes {
-		if from, ok := l.held[p.table]; ok && from <= seq {
-			tx.Hold = append(tx.Hold, newHeld(l.n, p.table, seq+1, "", "its replay is not finished"))
+		for _, t := range p.table.tied {
+			if from, ok := l.held[t]; ok && from <= seq {
+				tx.Hold = append(tx.Hold, newHeld(l.n, t, seq+1, "", "its replay is not finished"))
+			}
 		}
 	}
 	return tx
@@ -393,7 +422,7 @@ func (p *replay) commit(work context.Context, tx *Tx) error {
 		return err
 	}
 	for _, h := range tx.Hold {
-		p.run.lanes[h.Lane].held[p.table] = h.From
+		p.run.lanes[h.Lane].held[p.run.tables[h.Source]] = h.From
 	}
 	return nil
 }
@@ -402,8 +431,10 @@ func (p *replay) commit(work context.Context, tx *Tx) error {
 func (p *replay) holdAgain(work context.Context, row *rowFailure) error {
 	tx := p.run.tx(p.run.place)
 	for _, l := range p.run.lanes {
-		if from, ok := l.held[p.table]; ok {
-			tx.Hold = append(tx.Hold, newHeld(l.n, p.table, max(from, row.seq), row.key, row.reason))
+		for _, t := range p.table.tied {
+			if from, ok := l.held[t]; ok {
+				tx.Hold = append(tx.Hold, newHeld(l.n, t, max(from, row.seq), row.key, row.table.reasonFor(t, row.reason)))
+			}
 		}
 	}
 	if err := p.commit(work, &tx); err != nil {
@@ -412,5 +443,5 @@ func (p *replay) holdAgain(work context.Context, row *rowFailure) error {
 	if row.violation != nil {
 		return row.violation
 	}
-	return &StillHeld{Source: p.table.Setup.Source, Key: row.key, Reason: row.reason, Seq: row.seq}
+	return &StillHeld{Source: row.table.Setup.Source, Key: row.key, Reason: row.reason, Seq: row.seq}
 }

@@ -91,7 +91,7 @@ func (r *run) route(dst []routed, i int, c *change.Change, s *shape) ([]routed, 
 	case c.Op == change.Truncate:
 		return dst, errBarrier
 	case t.OneLane:
-		return append(dst, routed{laneOf(hashBytes([]byte(t.Setup.Source)), len(r.lanes)), it}), nil
+		return append(dst, routed{t.lane(len(r.lanes)), it}), nil
 	case !c.KeyChanged():
 		it.hash = r.hash(c.Table, c.KeyRow())
 		return append(dst, routed{laneOf(it.hash, len(r.lanes)), it}), nil
@@ -112,6 +112,15 @@ func (r *run) route(dst []routed, i int, c *change.Change, s *shape) ([]routed, 
 		}
 	}
 	return append(dst, routed{from, old}, routed{to, new}), nil
+}
+
+// lane is the one lane of a table that is not spread over several.
+func (t *Table) lane(lanes int) int {
+	name := t.Setup.Source
+	if t.Setup.Group != "" {
+		name = t.Setup.Group
+	}
+	return laneOf(hashBytes([]byte(name)), lanes)
 }
 
 func (r *run) hash(t *change.Table, row change.Row) uint64 {

@@ -57,6 +57,9 @@ func newRun(a *Applier, d *Durable) (*run, error) {
 			return nil, err
 		}
 	}
+	if err := tie(r.tables); err != nil {
+		return nil, err
+	}
 	r.low = ^uint64(0)
 	for i, l := range d.Lanes {
 		if l.Lane != i || l.Lanes != len(d.Lanes) {
@@ -87,6 +90,9 @@ func newRun(a *Applier, d *Durable) (*run, error) {
 	}
 	r.relane = len(r.lanes) != a.opts.Lanes && len(d.Held) == 0
 	r.link = &link{target: a.target, trouble: func(err error) { a.inTrouble(AllLanes, err) }}
+	if a.opts.Cascaded != nil && len(d.Cascaded) > 0 {
+		a.opts.Cascaded(d.Cascaded)
+	}
 	a.state.started(d)
 	a.inTrouble(AllLanes, nil)
 	a.state.mu.Lock()
@@ -382,6 +388,8 @@ func (r *run) control(ctx, work context.Context, f *change.Frame, place Place) e
 		return r.hand(ctx, fr, place, r.routes, nil)
 	case change.Marker:
 		return r.marker(ctx, work, &m, place)
+	case change.Settled:
+		return r.settle(ctx, work, &m, place)
 	case change.Strict:
 		return r.strict(ctx, work, &m, place)
 	case change.Constraints:
@@ -399,6 +407,11 @@ func (r *run) recopied(ctx, work context.Context, m *change.ControlMessage, f *c
 	}
 	if t.Strict && !t.Setup.Filtered {
 		if err := r.lenient(ctx, work, t); err != nil {
+			return nil, err
+		}
+	}
+	if t.settled && t.cascadedInto() {
+		if err := r.atBarrier(ctx, func() error { return r.freshen(work, t, m.Keys) }); err != nil {
 			return nil, err
 		}
 	}
@@ -433,7 +446,7 @@ func (r *run) recopiedFrame(t *Table, m *change.ControlMessage, seq uint64) (*fr
 		it := item{index: int32(i), part: recopied, hash: r.hash(target, row)}
 		to := laneOf(it.hash, len(r.lanes))
 		if t.OneLane {
-			to = laneOf(hashBytes([]byte(t.Setup.Source)), len(r.lanes))
+			to = t.lane(len(r.lanes))
 		}
 		r.routes = append(r.routes, routed{to, it})
 	}

@@ -43,6 +43,8 @@ type Durable struct {
 	Tables []TableRow
 	Held   []Held
 	Counts []Count
+	// Cascaded are the rows that cascades have changed and that are not forgotten.
+	Cascaded []Cascaded
 }
 
 // LaneRow is one row of the ledger.
@@ -62,6 +64,7 @@ type TableRow struct {
 	Shape          uint64
 	Strict         bool
 	OneLane        bool
+	Settled        bool
 	StrictSeq      uint64 // the barrier at which it first became strict; 0: not yet
 	Next           []byte // source key up to which the snapshot has read
 	NextSeq        uint64
@@ -110,6 +113,8 @@ type StateChange struct {
 	Source  string
 	Strict  bool
 	OneLane bool
+	// Settled: the table is not strict, but no row of it is newer than the stream; only for tables that cascades change.
+	Settled bool
 	Shape   uint64
 	Seq     uint64
 }
@@ -143,6 +148,11 @@ type Tx struct {
 	Counts   []Count
 	Recopy   []RecopyKey
 	Recopied []RecopyKey
+	// Cascaded are the rows that cascades have changed: the session finds them. It notes them with the ledger, tells Touched before it commits, and forgets
+	// the noted ones up to Forget.
+	Cascaded []Cascaded
+	Touched  func([]Cascaded)
+	Forget   uint64
 	Hold     []Held // inserted, or moved to another From
 	Release  []Held // removed
 	Progress []Progress
@@ -153,17 +163,18 @@ type Tx struct {
 type StepOp uint8
 
 const (
-	InsertRows StepOp = iota + 1 // a key that exists is a refusal with Duplicate
-	PutRows                      // insert or overwrite; absent columns get their default
-	CopyRows                     // as PutRows, most likely without a row that exists
-	UpdateRows                   // the columns present in Rows, of the rows named by Keys
-	DeleteRows                   // the rows named by Keys
-	RekeyRows                    // as UpdateRows, the key too
-	EmptyTable                   // every row
+	InsertRows  StepOp = iota + 1 // a key that exists is a refusal with Duplicate
+	PutRows                       // insert or overwrite; absent columns get their default
+	CopyRows                      // as PutRows, most likely without a row that exists
+	UpdateRows                    // the columns present in Rows, of the rows named by Keys
+	DeleteRows                    // the rows named by Keys
+	RekeyRows                     // as UpdateRows, the key too
+	EmptyTable                    // every row
+	CascadeRows                   // what foreign keys do when the rows of Keys go, or get the keys of Rows: see [Step.Follow]
 	stepOps
 )
 
-var stepNames = [stepOps]string{"", "insert", "put", "copy", "update", "delete", "change of key", "truncate"}
+var stepNames = [stepOps]string{"", "insert", "put", "copy", "update", "delete", "change of key", "truncate", "cascade"}
 
 func (o StepOp) String() string {
 	if o > 0 && o < stepOps {
@@ -193,7 +204,8 @@ type Step struct {
 	Exact bool
 	// Ordered: the rows depend on each other's order. They are run one by one.
 	Ordered bool
-	window  int32 // steps of one window may change places
+	window  int32    // steps of one window may change places
+	Cascade *Cascade // of CascadeRows
 	Tally   Tally
 	Count   int // index in Tx.Counts
 }

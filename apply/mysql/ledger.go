@@ -61,6 +61,18 @@ func (s *session) writeSide(ctx context.Context, tx *apply.Tx) error {
 	for _, k := range tx.Recopy {
 		add("INSERT INTO crossfade.recopy (migration, side, source_table, hash, `key`, seq) VALUES (%s, %s, %s, %s, %s) ON DUPLICATE KEY UPDATE seq = GREATEST(seq, %[5]s)", s.key(), text(k.Source), hash(k.Key), bytesText(k.Key), int64Text(k.Seq))
 	}
+	if len(tx.Cascaded) > 0 && tx.Touched != nil {
+		add("DELETE FROM crossfade.cascaded WHERE %s AND seq <= %s", s.mine(), int64Text(min(tx.Forget, 1<<63-1)))
+	}
+	for _, k := range tx.Cascaded {
+		lists := []string{"cascaded"}
+		if k.Again {
+			lists = append(lists, "recopy")
+		}
+		for _, list := range lists {
+			add("INSERT INTO crossfade.%s (migration, side, source_table, hash, `key`, seq) VALUES (%s, %s, %s, %s, %s) ON DUPLICATE KEY UPDATE seq = GREATEST(seq, %[6]s)", list, s.key(), text(k.Source), hash(k.Key), bytesText(k.Key), int64Text(k.Seq))
+		}
+	}
 	// after the list has grown: a key that was listed and read again in one transaction is off the list, one listed later is not
 	for _, k := range tx.Recopied {
 		add("DELETE FROM crossfade.recopy WHERE %s AND source_table = %s AND hash = %s AND seq <= %s", s.mine(), text(k.Source), hash(k.Key), int64Text(k.Seq))
@@ -91,11 +103,23 @@ func (s *session) writeSide(ctx context.Context, tx *apply.Tx) error {
 			set += ", shape = " + int64Text(c.Shape)
 		}
 		add("UPDATE crossfade.tables SET %s WHERE %s AND source_table = %s", set, s.mine(), text(c.Source))
+		add("DELETE FROM crossfade.settled WHERE %s AND source_table = %s", s.mine(), text(c.Source))
+		if c.Settled {
+			add("INSERT INTO crossfade.settled (migration, side, source_table) VALUES (%s, %s)", s.key(), text(c.Source))
+		}
 	}
-	if len(b) == 0 {
-		return nil
+	for len(b) > 0 {
+		n, size := 0, 0
+		for n < len(b) && (n == 0 || size+len(b[n]) <= maxStatementBytes) {
+			size += len(b[n])
+			n++
+		}
+		if err := s.run(ctx, strings.Join(b[:n], ";")); err != nil {
+			return err
+		}
+		b = b[n:]
 	}
-	return s.run(ctx, strings.Join(b, ";"))
+	return nil
 }
 
 func bytesText(b []byte) string { return "x'" + hex.EncodeToString(b) + "'" }
@@ -210,7 +234,10 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 		if d.Held, err = s.held(ctx); err != nil {
 			return err
 		}
-		d.Counts, err = s.counts(ctx)
+		if d.Counts, err = s.counts(ctx); err != nil {
+			return err
+		}
+		d.Cascaded, err = s.cascaded(ctx)
 		return err
 	})
 	return d, err
@@ -268,15 +295,15 @@ func (t *Target) Relane(ctx context.Context, token int64, lanes int) error {
 }
 
 func (s *session) tables(ctx context.Context) ([]apply.TableRow, error) {
-	rows, err := s.rows(ctx, "SELECT source_table, target_table, state, COALESCE(HEX(next), ''), shape, one_lane, strict_seq, next_seq, rows_copied, copied FROM crossfade.tables WHERE "+s.mine()+" ORDER BY source_table")
+	rows, err := s.rows(ctx, "SELECT source_table, target_table, state, COALESCE(HEX(next), ''), shape, one_lane, strict_seq, next_seq, rows_copied, copied, EXISTS (SELECT 1 FROM crossfade.settled s WHERE s.migration = t.migration AND s.side = t.side AND s.source_table = t.source_table) FROM crossfade.tables t WHERE "+s.mine()+" ORDER BY source_table")
 	if err != nil {
 		return nil, fmt.Errorf("read crossfade.tables: %w", err)
 	}
 	out := make([]apply.TableRow, len(rows))
 	for i, r := range rows {
 		t := apply.TableRow{Source: r[0], Target: r[1], Strict: r[2] == "strict"}
-		var shape, one, strict, next, done int64
-		if err := numbers(r, 4, &shape, &one, &strict, &next, &t.RowsCopied, &done); err != nil {
+		var shape, one, strict, next, done, settled int64
+		if err := numbers(r, 4, &shape, &one, &strict, &next, &t.RowsCopied, &done, &settled); err != nil {
 			return nil, fmt.Errorf("read crossfade.tables: %w", err)
 		}
 		if r[3] != "" {
@@ -284,7 +311,7 @@ func (s *session) tables(ctx context.Context) ([]apply.TableRow, error) {
 				return nil, fmt.Errorf("read crossfade.tables: %w", err)
 			}
 		}
-		t.Shape, t.OneLane, t.StrictSeq, t.NextSeq, t.Copied = uint64(shape), one == 1, uint64(strict), uint64(next), done == 1
+		t.Shape, t.OneLane, t.StrictSeq, t.NextSeq, t.Copied, t.Settled = uint64(shape), one == 1, uint64(strict), uint64(next), done == 1, settled == 1
 		out[i] = t
 	}
 	return out, nil

@@ -26,11 +26,16 @@ var schema = []string{
 		" from_seq bigint NOT NULL, `key` longtext NOT NULL, reason longtext NOT NULL, remedy longtext NOT NULL, since datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), PRIMARY KEY (migration, side, lane, source_table))" + options,
 	"CREATE TABLE IF NOT EXISTS crossfade.recopy (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, source_table varchar(255) NOT NULL, hash binary(32) NOT NULL, `key` longblob NOT NULL," +
 		" seq bigint NOT NULL, PRIMARY KEY (migration, side, source_table, hash))" + options,
+	"CREATE TABLE IF NOT EXISTS crossfade.cascaded (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, source_table varchar(255) NOT NULL, hash binary(32) NOT NULL, `key` longblob NOT NULL," +
+		" seq bigint NOT NULL, PRIMARY KEY (migration, side, source_table, hash))" + options,
+	"CREATE TABLE IF NOT EXISTS crossfade.settled (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, source_table varchar(255) NOT NULL, PRIMARY KEY (migration, side, source_table))" + options,
 }
+
+var ourTables = []string{"ledger", "tables", "counts", "held", "recopy", "cascaded", "settled"}
 
 // there reports whether the ledger's table exists.
 func (s *session) there(ctx context.Context) (bool, error) {
-	rows, err := s.rows(ctx, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'crossfade' AND TABLE_NAME IN ('ledger', 'recopy')")
+	rows, err := s.rows(ctx, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'crossfade' AND TABLE_NAME IN ('ledger', 'settled')")
 	return err == nil && rows[0][0] == "2", err
 }
 
@@ -97,8 +102,7 @@ func (t *Target) Remove(ctx context.Context) error {
 			return err
 		}
 		if there {
-			names := []string{"ledger", "tables", "counts", "held", "recopy"}
-			for _, table := range names {
+			for _, table := range ourTables {
 				if _, err := s.exec(ctx, "DELETE FROM crossfade."+table+" WHERE "+s.mine()); err != nil {
 					return classify(err)
 				}
@@ -108,7 +112,7 @@ func (t *Target) Remove(ctx context.Context) error {
 				return err
 			}
 			if rows[0][0] == "0" {
-				if _, err := s.exec(ctx, "DROP TABLE crossfade."+strings.Join(names, ", crossfade.")); err != nil {
+				if _, err := s.exec(ctx, "DROP TABLE crossfade."+strings.Join(ourTables, ", crossfade.")); err != nil {
 					return classify(err)
 				}
 			}

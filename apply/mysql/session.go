@@ -154,8 +154,16 @@ func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
 		if _, err := s.of(ctx, tx.Steps[i].Shape); err != nil {
 			return err
 		}
+		if c := tx.Steps[i].Cascade; c != nil {
+			for _, shape := range c.Shapes() {
+				if _, err := s.of(ctx, shape); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	s.tally = append(s.tally[:0], tx.Counts...)
+	tx.Cascaded = tx.Cascaded[:0]
 	err := s.transaction(ctx, tx)
 	if cap(s.buf) > largeBuffer {
 		s.buf = nil
@@ -187,6 +195,9 @@ func (s *session) transaction(ctx context.Context, tx *apply.Tx) error {
 		if err := s.step(ctx, tx, i); err != nil {
 			return err
 		}
+	}
+	if tx.Touched != nil && len(tx.Cascaded) > 0 {
+		tx.Touched(tx.Cascaded)
 	}
 	if err := s.writeSide(ctx, tx); err != nil {
 		return classify(err)

@@ -25,6 +25,9 @@ func (s *session) step(ctx context.Context, tx *apply.Tx, i int) error {
 		s.add(st, int64(r.AffectedRows), int64(r.AffectedRows))
 		return nil
 	}
+	if st.Op == apply.CascadeRows {
+		return st.Follow(ctx, tx, &cascading{session: s, step: i})
+	}
 	// The rows of a statement, and the statements of a packet, are run in their order; but a row that is put by deleting its key comes alone, since the same
 	// key may come twice.
 	one := tx.Single || st.Ordered && (st.Op == apply.PutRows || st.Op == apply.CopyRows) && !m.only

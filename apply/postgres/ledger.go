@@ -39,11 +39,10 @@ VALUES ($1, $2, $3::integer, $4, $5::bigint, $6::bigint, $7::bigint, $8::bigint,
 			other, m, side, strconv.Itoa(c.Lane), c.Source, strconv.FormatInt(c.Copied, 10), strconv.FormatInt(c.Inserted, 10),
 			strconv.FormatInt(c.Updated, 10), strconv.FormatInt(c.Deleted, 10), strconv.FormatInt(c.Missed, 10))
 	}
-	for _, k := range tx.Recopy {
-		s.send(`INSERT INTO crossfade.recopy AS r (migration, side, source_table, key, seq) VALUES ($1, $2, $3, $4::bytea, $5::bigint)
-ON CONFLICT (migration, side, source_table, sha256(key)) DO UPDATE SET seq = GREATEST(r.seq, EXCLUDED.seq)`,
-			other, m, side, k.Source, byteaText(k.Key), int64Text(k.Seq))
+	for i := range tx.Recopy {
+		s.sendRecopy(&tx.Recopy[i])
 	}
+	s.sendCascaded(tx)
 	// after the list has grown: a key that was listed and read again in one transaction is off the list, one listed later is not
 	for _, k := range tx.Recopied {
 		s.send(`DELETE FROM crossfade.recopy WHERE migration = $1 AND side = $2 AND source_table = $3 AND pg_catalog.sha256(key) = pg_catalog.sha256($4::bytea) AND seq <= $5::bigint`,
@@ -69,7 +68,17 @@ ON CONFLICT (migration, side, lane, source_table) DO UPDATE SET from_seq = EXCLU
 		s.send(`UPDATE crossfade.tables SET state = $4, one_lane = $5::boolean, strict_seq = CASE WHEN $6::bigint = 0 THEN strict_seq ELSE $6::bigint END,
  shape = CASE WHEN $7::bigint = 0 THEN shape ELSE $7::bigint END WHERE migration = $1 AND side = $2 AND source_table = $3`,
 			other, m, side, c.Source, state, strconv.FormatBool(c.OneLane), strictSeq, int64Text(c.Shape))
+		s.send(`DELETE FROM crossfade.settled WHERE migration = $1 AND side = $2 AND source_table = $3`, other, m, side, c.Source)
+		if c.Settled {
+			s.send(`INSERT INTO crossfade.settled (migration, side, source_table) VALUES ($1, $2, $3)`, other, m, side, c.Source)
+		}
 	}
+}
+
+func (s *session) sendRecopy(k *apply.RecopyKey) {
+	s.send(`INSERT INTO crossfade.recopy AS r (migration, side, source_table, key, seq) VALUES ($1, $2, $3, $4::bytea, $5::bigint)
+ON CONFLICT (migration, side, source_table, sha256(key)) DO UPDATE SET seq = GREATEST(r.seq, EXCLUDED.seq)`,
+		sent{step: -1}, s.target.migration, s.target.side, k.Source, byteaText(k.Key), int64Text(k.Seq))
 }
 
 func byteaText(b []byte) string { return `\x` + hex.EncodeToString(b) }
@@ -148,7 +157,10 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 		if d.Held, err = s.held(ctx); err != nil {
 			return err
 		}
-		d.Counts, err = s.counts(ctx)
+		if d.Counts, err = s.counts(ctx); err != nil {
+			return err
+		}
+		d.Cascaded, err = s.cascaded(ctx)
 		return err
 	})
 	return d, err
@@ -215,14 +227,15 @@ FROM crossfade.ledger l, pg_catalog.generate_series($4::integer, $3::integer - 1
 }
 
 func (s *session) tables(ctx context.Context) ([]apply.TableRow, error) {
-	rows, err := s.query(ctx, `SELECT source_table, target_table, shape, state, one_lane, strict_seq, pg_catalog.encode(next, 'hex'), next_seq, rows_copied, copied
-FROM crossfade.tables WHERE migration = $1 AND side = $2 ORDER BY source_table`, s.target.migration, s.target.side)
+	rows, err := s.query(ctx, `SELECT source_table, target_table, shape, state, one_lane, strict_seq, pg_catalog.encode(next, 'hex'), next_seq, rows_copied, copied,
+ EXISTS (SELECT 1 FROM crossfade.settled s WHERE s.migration = t.migration AND s.side = t.side AND s.source_table = t.source_table)
+FROM crossfade.tables t WHERE migration = $1 AND side = $2 ORDER BY source_table`, s.target.migration, s.target.side)
 	if err != nil {
 		return nil, fmt.Errorf("read crossfade.tables: %w", err)
 	}
 	out := make([]apply.TableRow, len(rows))
 	for i, r := range rows {
-		t := apply.TableRow{Source: string(r[0]), Target: string(r[1]), Strict: string(r[3]) == "strict", OneLane: string(r[4]) == "t", Copied: string(r[9]) == "t"}
+		t := apply.TableRow{Source: string(r[0]), Target: string(r[1]), Strict: string(r[3]) == "strict", OneLane: string(r[4]) == "t", Copied: string(r[9]) == "t", Settled: string(r[10]) == "t"}
 		var errs [5]error
 		t.Shape, errs[0] = uint64Of(r[2])
 		t.StrictSeq, errs[1] = uint64Of(r[5])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/crossfade-io/crossfade/apply"
 )
@@ -32,7 +33,14 @@ CREATE TABLE IF NOT EXISTS crossfade.held (
 CREATE TABLE IF NOT EXISTS crossfade.recopy (
   migration text NOT NULL, side text NOT NULL, source_table text NOT NULL, key bytea NOT NULL, seq bigint NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS recopy_key ON crossfade.recopy (migration, side, source_table, sha256(key));
+CREATE TABLE IF NOT EXISTS crossfade.cascaded (
+  migration text NOT NULL, side text NOT NULL, source_table text NOT NULL, key bytea NOT NULL, seq bigint NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS cascaded_key ON crossfade.cascaded (migration, side, source_table, sha256(key));
+CREATE TABLE IF NOT EXISTS crossfade.settled (
+  migration text NOT NULL, side text NOT NULL, source_table text NOT NULL, PRIMARY KEY (migration, side, source_table));
 `
+
+var ourTables = []string{"ledger", "tables", "counts", "held", "recopy", "cascaded", "settled"}
 
 // lockKey serializes those who make or remake our tables and ledger rows.
 const lockKey = `SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('crossfade', 0))`
@@ -93,7 +101,7 @@ ON CONFLICT (migration, side, source_table) DO UPDATE SET target_table = EXCLUDE
 // Remove deletes everything of this migration from our tables, and drops them, and the schema, when nothing else uses them.
 func (t *Target) Remove(ctx context.Context) error {
 	return t.do(ctx, "remove the migration from the target", func(s *session) error {
-		rows, err := s.query(ctx, "SELECT pg_catalog.to_regclass('crossfade.ledger') IS NOT NULL AND pg_catalog.to_regclass('crossfade.recopy') IS NOT NULL")
+		rows, err := s.query(ctx, "SELECT pg_catalog.to_regclass('crossfade.ledger') IS NOT NULL AND pg_catalog.to_regclass('crossfade.settled') IS NOT NULL")
 		if err != nil {
 			return err
 		}
@@ -113,7 +121,7 @@ func (s *session) removeTables(ctx context.Context) error {
 		if _, err := s.exec(ctx, lockKey); err != nil {
 			return err
 		}
-		for _, table := range []string{"ledger", "tables", "counts", "held", "recopy"} {
+		for _, table := range ourTables {
 			if _, err := s.exec(ctx, "DELETE FROM crossfade."+table+" WHERE migration = $1 AND side = $2", t.migration, t.side); err != nil {
 				return err
 			}
@@ -122,7 +130,7 @@ func (s *session) removeTables(ctx context.Context) error {
 		if err != nil || string(rows[0][0]) != "t" {
 			return err
 		}
-		_, err = s.exec(ctx, "DROP TABLE crossfade.ledger, crossfade.tables, crossfade.counts, crossfade.held, crossfade.recopy")
+		_, err = s.exec(ctx, "DROP TABLE crossfade."+strings.Join(ourTables, ", crossfade."))
 		return err
 	})
 }

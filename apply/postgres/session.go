@@ -163,8 +163,16 @@ func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
 		if _, err := s.of(ctx, tx.Steps[i].Shape); err != nil {
 			return err
 		}
+		if c := tx.Steps[i].Cascade; c != nil {
+			for _, shape := range c.Shapes() {
+				if _, err := s.of(ctx, shape); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	s.tally = append(s.tally[:0], tx.Counts...)
+	tx.Cascaded = tx.Cascaded[:0]
 	s.generic = false
 	err := s.transaction(ctx, tx)
 	if cap(s.buf) > largeBuffer {
@@ -202,6 +210,9 @@ func (s *session) transaction(ctx context.Context, tx *apply.Tx) error {
 	// What was changed must be known before COMMIT is sent: one round trip more, and no transaction that should not have been.
 	if err := s.sync(tx); err != nil {
 		return err
+	}
+	if tx.Touched != nil && len(tx.Cascaded) > 0 {
+		tx.Touched(tx.Cascaded)
 	}
 	s.openPipe(ctx)
 	s.sendSide(tx)

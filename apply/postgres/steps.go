@@ -16,6 +16,9 @@ func (s *session) step(ctx context.Context, tx *apply.Tx, i int) error {
 	if st.Op == apply.EmptyTable {
 		return s.empty(ctx, tx, i)
 	}
+	if st.Op == apply.CascadeRows {
+		return s.cascade(ctx, tx, i)
+	}
 	if st.Len() == 0 {
 		return nil
 	}

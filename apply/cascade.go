@@ -1,0 +1,393 @@
+package apply
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/crossfade-io/crossfade/internal/change"
+)
+
+// A source that logs a deleted parent and not what its foreign keys did to the children (MariaDB, MySQL before 9.6) leaves that to us. The lane that applies
+// the parent's change first carries out what the source's foreign keys say, over all levels, by the values that the target holds: in a table whose rows
+// are exact that is what the source did, since everything before it in the log has been applied, in one order. So tables that are tied by such foreign keys go through one lane, and are held
+// and replayed together.
+//
+// A table that is being copied is not exact: a chunk may have been read behind the parent's change, and then hold a child that became one only later,
+// perhaps by a cascade that is not in the log. So a child that a cascade meets while its table is copied is listed to be read again. When the stream has passed
+// everything that the reads have seen (the settled frame) only rows read again since can be newer than the log; without that a busy table would never be done.
+//
+// The alternative was to expand cascades in capture. That would need the children as they were at that place of the log, which nobody but the target has.
+
+// Action is what a foreign key does to a child.
+type Action uint8
+
+const (
+	NoAction Action = iota
+	CascadeAction
+	SetNullAction
+)
+
+// Tie is a foreign key whose actions are carried out here. It refers to the key of the parent's target table.
+type Tie struct {
+	Child   *change.Table // target shape
+	Columns []int         // of Child, in the order of the parent's key
+	// OnDelete and OnUpdate say what becomes of the children of a key that goes, and of one that changes.
+	OnDelete, OnUpdate Action
+}
+
+// Cascade is what a step of foreign keys knows beside its rows.
+type Cascade struct {
+	ties   map[string][]Tie // by source table of the parent
+	counts map[string]int   // of the children's source tables, in Tx.Counts
+	// again says of a child whether it has to be read again when a cascade has met it.
+	again func(source string, key []byte) bool
+}
+
+// Shapes are the tables that the step may change.
+func (c *Cascade) Shapes() (out []*change.Table) {
+	for _, ties := range c.ties {
+		for i := range ties {
+			if !slices.Contains(out, ties[i].Child) {
+				out = append(out, ties[i].Child)
+			}
+		}
+	}
+	return out
+}
+
+// Cascaded is the key of a row that a cascade has changed.
+type Cascaded struct {
+	RecopyKey
+	Again bool // it has to be read again
+}
+
+// cascadePage is how many children are read at a time.
+const cascadePage = 1000
+
+// maxCascaded is how many keys one transaction notes. Of a table with more only that it changed is noted: its key is empty then.
+const maxCascaded = 100_000
+
+// CascadeSession is what carries out a cascade: a [Session] in the middle of a transaction.
+type CascadeSession interface {
+	// Children returns up to limit rows of the tie's child table that refer to parent, a row in which the parent's key stands. Only their keys are there. Shape is
+	// the parent's.
+	Children(ctx context.Context, tie *Tie, shape *change.Table, parent change.Row, limit int) ([]change.Row, error)
+	// Run runs one step, and counts what it changes.
+	Run(ctx context.Context, st *Step) error
+}
+
+// walk is one cascade under way.
+type walk struct {
+	session CascadeSession
+	cascade *Cascade
+	tx      *Tx
+	path    []parentRow // whose children are being looked at: a cycle ends at them
+}
+
+type parentRow struct {
+	table *change.Table
+	key   string
+}
+
+// Follow carries out what foreign keys do when the rows of a cascade step go, or get another key. It notes the children in tx.
+func (st *Step) Follow(ctx context.Context, tx *Tx, session CascadeSession) error {
+	w := &walk{session: session, cascade: st.Cascade, tx: tx}
+	for i := range st.Keys {
+		var now change.Row
+		if len(st.Rows) > 0 {
+			now = st.Rows[i]
+		}
+		if err := w.from(ctx, st.Shape, st.Keys[i], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// from looks at the children of a row whose key goes, or becomes now's.
+func (w *walk) from(ctx context.Context, parent *change.Table, old, now change.Row) error {
+	ties := w.cascade.ties[parent.Source]
+	if len(ties) == 0 {
+		return nil
+	}
+	w.path = append(w.path, parentRow{parent, string(change.AppendKey(nil, parent.Key, old))})
+	defer func() { w.path = w.path[:len(w.path)-1] }()
+	for i := range ties {
+		tie := &ties[i]
+		action := tie.OnDelete
+		if now != nil {
+			action = tie.OnUpdate
+		}
+		if action == NoAction {
+			continue
+		}
+		for {
+			children, err := w.session.Children(ctx, tie, parent, old, cascadePage)
+			if err != nil {
+				return err
+			}
+			more := len(children) == cascadePage
+			children = slices.DeleteFunc(children, func(c change.Row) bool {
+				return now == nil && slices.Contains(w.path, parentRow{tie.Child, string(change.AppendKey(nil, tie.Child.Key, c))})
+			})
+			if len(children) > 0 {
+				if err := w.act(ctx, tie, parent, action, children, now); err != nil {
+					return err
+				}
+			}
+			if !more {
+				break
+			}
+			if len(children) == 0 {
+				return fmt.Errorf("the foreign key of %s to %s has a cycle that does not end", tie.Child, parent)
+			}
+		}
+	}
+	return nil
+}
+
+// act does to children what the foreign key says. What it does to their own children comes first where they go, as their rows are needed to find them.
+func (w *walk) act(ctx context.Context, tie *Tie, parent *change.Table, action Action, children []change.Row, now change.Row) error {
+	child := tie.Child
+	st := &Step{Shape: child, Op: UpdateRows, Keys: children, Exact: true, Tally: TallyUpdated, Count: w.cascade.counts[child.Source]}
+	switch {
+	case action == CascadeAction && now == nil:
+		for _, c := range children {
+			if err := w.from(ctx, child, c, nil); err != nil {
+				return err
+			}
+		}
+		st.Op, st.Tally = DeleteRows, TallyDeleted
+	case action == CascadeAction:
+		for _, c := range children {
+			row := make(change.Row, len(child.Columns))
+			for n, col := range tie.Columns {
+				row[col] = now[parent.Key[n]]
+			}
+			for _, k := range child.Key {
+				if slices.Contains(tie.Columns, k) {
+					st.Op, st.Ordered = RekeyRows, true
+				} else {
+					row[k] = c[k]
+				}
+			}
+			st.Rows = append(st.Rows, row)
+		}
+	default:
+		for _, c := range children {
+			row := make(change.Row, len(child.Columns))
+			for _, k := range child.Key {
+				row[k] = c[k]
+			}
+			for _, col := range tie.Columns {
+				row[col] = change.Value{Kind: change.Null}
+			}
+			st.Rows = append(st.Rows, row)
+		}
+	}
+	w.note(child, children)
+	if st.Op == RekeyRows {
+		w.note(child, st.Rows)
+		for i, c := range children {
+			if err := w.from(ctx, child, c, st.Rows[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return w.session.Run(ctx, st)
+}
+
+func (w *walk) note(t *change.Table, rows []change.Row) {
+	all := RecopyKey{Source: t.Source, Seq: w.tx.To.Seq}
+	for _, row := range rows {
+		k := all
+		k.Key = change.AppendKey(nil, t.Key, row)
+		again := w.cascade.again(t.Source, k.Key)
+		if len(w.tx.Cascaded) < maxCascaded || again {
+			w.tx.Cascaded = append(w.tx.Cascaded, Cascaded{k, again})
+		} else if last := &w.tx.Cascaded[len(w.tx.Cascaded)-1]; last.Source != t.Source || last.Key != nil {
+			w.tx.Cascaded = append(w.tx.Cascaded, Cascaded{RecopyKey: all})
+		}
+	}
+}
+
+// acts reports whether the table's foreign keys act on a change, and so whether it needs a step of its own before it.
+func (t *Table) acts(c *change.Change) bool {
+	if c.Unchecked {
+		return false
+	}
+	return slices.ContainsFunc(t.Setup.Ties, func(tie Tie) bool {
+		return c.Op == change.Delete && tie.OnDelete != NoAction || c.KeyChanged() && tie.OnUpdate != NoAction
+	})
+}
+
+// cascade puts a step before a change on which foreign keys act. Nothing of the tied tables may pass it, in either direction.
+func (b *batch) cascade(t *Table, c *change.Change) {
+	if b.cascades == nil {
+		b.cascades = map[string]*Cascade{}
+	}
+	group := b.cascades[t.Setup.Group]
+	if group == nil {
+		group = &Cascade{ties: map[string][]Tie{}, counts: map[string]int{}}
+		byName := map[string]*Table{}
+		for _, x := range t.tied {
+			group.ties[x.Setup.Source] = x.Setup.Ties
+			group.counts[x.Setup.Source] = b.countOf(x)
+			byName[x.Setup.Source] = x
+		}
+		group.again = func(source string, key []byte) bool { return byName[source].inexact(key) }
+		b.cascades[t.Setup.Group] = group
+	}
+	for _, x := range t.tied {
+		delete(b.open, x)
+	}
+	st := Step{Shape: c.Table, Op: CascadeRows, Keys: []change.Row{c.Before}, Ordered: true, Cascade: group, Count: b.countOf(t), window: b.next()}
+	if c.Op == change.Update {
+		st.Rows = []change.Row{c.After}
+	}
+	b.tx.Steps = append(b.tx.Steps, st)
+}
+
+// inexact reports whether the target's row may be newer than the place of the log that is being applied.
+func (t *Table) inexact(key []byte) bool {
+	switch {
+	case t.Strict:
+		return false
+	case !t.settled:
+		return true
+	default:
+		return t.fresh[string(key)]
+	}
+}
+
+// cascadedInto reports whether foreign keys that are carried out here can change the table's rows.
+func (t *Table) cascadedInto() bool {
+	return slices.ContainsFunc(t.tied, func(p *Table) bool {
+		return slices.ContainsFunc(p.Setup.Ties, func(tie Tie) bool { return tie.Child.Source == t.Setup.Source })
+	})
+}
+
+// tie connects the tables that go through one lane together.
+func tie(tables map[string]*Table) error {
+	groups := map[string][]*Table{}
+	for _, t := range tables {
+		if g := t.Setup.Group; g != "" {
+			groups[g] = append(groups[g], t)
+		} else {
+			t.tied = []*Table{t}
+		}
+	}
+	for name, members := range groups {
+		slices.SortFunc(members, func(a, b *Table) int { return cmp.Compare(a.Setup.Source, b.Setup.Source) })
+		for _, t := range members {
+			t.tied = members
+			for i := range t.Setup.Ties {
+				child := t.Setup.Ties[i].Child.Source
+				if !slices.ContainsFunc(members, func(x *Table) bool { return x.Setup.Source == child }) {
+					return fmt.Errorf("apply table %s: its foreign keys change %s, which is not in its group %s: this is a bug", t.Setup.Source, child, name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// settle notes that no row of the table is newer than the stream.
+func (r *run) settle(ctx, work context.Context, m *change.ControlMessage, place Place) error {
+	t := r.tables[m.Table]
+	if t == nil {
+		return fmt.Errorf("frame %d settles %s, which is not part of this migration", place.Seq, m.Table)
+	}
+	err := r.atBarrier(ctx, func() error {
+		tx := r.tx(place)
+		if r.heldAnywhere(t) { // its replay comes to this frame
+			return r.commit(work, &tx)
+		}
+		tx.States = []StateChange{settledState(t, place.Seq)}
+		if err := r.commit(work, &tx); err != nil {
+			return err
+		}
+		t.becomeSettled()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("settle %s in frame %d: %w", m.Table, place.Seq, err)
+	}
+	return nil
+}
+
+func settledState(t *Table, seq uint64) StateChange {
+	return StateChange{Source: t.Setup.Source, OneLane: t.OneLane, Settled: true, Seq: seq}
+}
+
+func (t *Table) becomeSettled() { t.settled, t.noted, t.fresh = true, true, nil }
+
+// freshen notes that rows of the table are about to be read again, while all lanes stand. After a crash nobody knows which these were: then all may be newer than
+// the stream.
+func (r *run) freshen(work context.Context, t *Table, keys [][]byte) error {
+	if !t.settled || !t.cascadedInto() {
+		return nil
+	}
+	if t.noted {
+		tx := r.tx(r.place)
+		tx.States = []StateChange{{Source: t.Setup.Source, OneLane: t.OneLane, Seq: r.place.Seq}}
+		if err := r.commit(work, &tx); err != nil {
+			return err
+		}
+		t.noted = false
+	}
+	if t.fresh == nil {
+		t.fresh = map[string]bool{}
+	}
+	for _, k := range keys {
+		t.fresh[string(k)] = true
+	}
+	return nil
+}
+
+// watch lets a transaction tell who watches the changes what its cascades come upon.
+func (r *run) watch(tx *Tx) {
+	if r.a.opts.Cascaded == nil {
+		return
+	}
+	tx.Touched = r.a.opts.Cascaded
+	if r.a.opts.Forget != nil {
+		tx.Forget = r.a.opts.Forget()
+	}
+}
+
+// Blame makes an error of a step that a cascade has run one of the step of the transaction that the cascade belongs to. A child that is not as it was
+// found a moment ago is changed by somebody else.
+func (st *Step) Blame(err error, step int) error {
+	var refusal *Refusal
+	var mismatch *Mismatch
+	switch {
+	case errors.As(err, &refusal):
+		return &Refusal{Step: step, Row: 0, Unique: refusal.Unique, Code: refusal.Code, Reason: fmt.Sprintf("its %s into %s: %s", st.Op, st.Shape, refusal.Reason)}
+	case errors.As(err, &mismatch):
+		return &Mismatch{Step: step, Row: 0, Want: mismatch.Want, Got: mismatch.Got}
+	}
+	return err
+}
+
+// KeyValue reads a value of a key column as the server prints it; binary ones as they are.
+func KeyValue(c *change.Column, text []byte) (v change.Value, err error) {
+	switch c.Kind {
+	case change.Int, change.Uint, change.Decimal:
+		if n, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+			return change.NewInt(n), nil
+		}
+		if n, err := strconv.ParseUint(string(text), 10, 64); err == nil {
+			return change.NewUint(n), nil
+		}
+		return v, fmt.Errorf("%s: %q is no whole number", c.Name, text)
+	case change.Text, change.Date, change.Bytes:
+		return change.Value{Kind: c.Kind, B: slices.Clone(text)}, nil
+	default:
+		return v, fmt.Errorf("%s: a %s cannot be the key of a row that cascades change", c.Name, c.Kind)
+	}
+}

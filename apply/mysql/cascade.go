@@ -1,0 +1,97 @@
+package mysql
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+
+	"github.com/crossfade-io/crossfade/apply"
+	"github.com/crossfade-io/crossfade/internal/change"
+)
+
+// cascading is the session while it carries out the cascade of a step.
+type cascading struct {
+	*session
+	step int
+}
+
+// Run implements [apply.CascadeSession].
+func (c *cascading) Run(ctx context.Context, st *apply.Step) error {
+	tx := apply.Tx{Steps: []apply.Step{*st}}
+	if err := c.session.step(ctx, &tx, 0); err != nil {
+		return st.Blame(err, c.step)
+	}
+	return nil
+}
+
+// Children implements [apply.CascadeSession].
+func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.Table, parent change.Row, limit int) ([]change.Row, error) {
+	child := tie.Child
+	m, err := c.of(ctx, child)
+	if err != nil {
+		return nil, err
+	}
+	b := append(c.buf[:0], "SELECT "...)
+	for n, k := range child.Key {
+		if n > 0 {
+			b = append(b, ',')
+		}
+		if child.Columns[k].Kind == change.Bytes {
+			b = append(append(append(b, "HEX("...), m.names[k]...), ')')
+		} else {
+			b = append(b, m.names[k]...)
+		}
+	}
+	b = append(append(append(b, " FROM "...), m.name...), " WHERE "...)
+	for n, col := range tie.Columns {
+		if n > 0 {
+			b = append(b, " AND "...)
+		}
+		b = append(append(b, m.names[col]...), '=')
+		b = appendLiteral(b, &parent[shape.Key[n]])
+	}
+	b = strconv.AppendInt(append(b, " LIMIT "...), int64(limit), 10)
+	c.buf = b
+	rows, err := c.rows(ctx, string(b))
+	if err != nil {
+		return nil, fmt.Errorf("look for children in %s: %w", child, err)
+	}
+	out := make([]change.Row, len(rows))
+	for i, row := range rows {
+		out[i] = make(change.Row, len(child.Columns))
+		for n, k := range child.Key {
+			text := []byte(row[n])
+			if child.Columns[k].Kind == change.Bytes {
+				if text, err = hex.DecodeString(row[n]); err != nil {
+					return nil, fmt.Errorf("key of a child in %s: %w", child, err)
+				}
+			}
+			if out[i][k], err = apply.KeyValue(&child.Columns[k], text); err != nil {
+				return nil, fmt.Errorf("key of a child in %s: %w", child, err)
+			}
+		}
+	}
+	return out, nil
+}
+
+// cascaded reads the notes of what cascades have changed.
+func (s *session) cascaded(ctx context.Context) ([]apply.Cascaded, error) {
+	rows, err := s.rows(ctx, "SELECT source_table, HEX(`key`), seq FROM crossfade.cascaded WHERE "+s.mine())
+	if err != nil {
+		return nil, fmt.Errorf("read what cascades have changed: %w", err)
+	}
+	out := make([]apply.Cascaded, len(rows))
+	for i, r := range rows {
+		key, err := hex.DecodeString(r[1])
+		if err != nil {
+			return nil, fmt.Errorf("read what cascades have changed: %w", err)
+		}
+		var seq int64
+		if err := numbers(r, 2, &seq); err != nil {
+			return nil, fmt.Errorf("read what cascades have changed: %w", err)
+		}
+		out[i] = apply.Cascaded{RecopyKey: apply.RecopyKey{Source: r[0], Key: key, Seq: uint64(seq)}}
+	}
+	return out, nil
+}
