@@ -88,9 +88,10 @@ type walk struct {
 	path    []parentRow // whose children are being looked at: a cycle ends at them
 }
 
-type parentRow struct {
-	table *change.Table
-	key   string
+type parentRow struct{ table, key string }
+
+func rowOf(t *change.Table, row change.Row) parentRow {
+	return parentRow{t.Source, string(change.AppendKey(nil, t.Key, row))}
 }
 
 // Follow carries out what foreign keys do when the rows of a cascade step go, or get another key. It notes the children in tx.
@@ -114,7 +115,7 @@ func (w *walk) from(ctx context.Context, parent *change.Table, old, now change.R
 	if len(ties) == 0 {
 		return nil
 	}
-	w.path = append(w.path, parentRow{parent, string(change.AppendKey(nil, parent.Key, old))})
+	w.path = append(w.path, rowOf(parent, old))
 	defer func() { w.path = w.path[:len(w.path)-1] }()
 	for i := range ties {
 		tie := &ties[i]
@@ -132,7 +133,7 @@ func (w *walk) from(ctx context.Context, parent *change.Table, old, now change.R
 			}
 			more := len(children) == cascadePage
 			children = slices.DeleteFunc(children, func(c change.Row) bool {
-				return now == nil && slices.Contains(w.path, parentRow{tie.Child, string(change.AppendKey(nil, tie.Child.Key, c))})
+				return now == nil && slices.Contains(w.path, rowOf(tie.Child, c))
 			})
 			if len(children) > 0 {
 				if err := w.act(ctx, tie, parent, action, children, now); err != nil {
@@ -161,7 +162,7 @@ func (w *walk) act(ctx context.Context, tie *Tie, parent *change.Table, action A
 				return err
 			}
 		}
-		st.Op, st.Tally = DeleteRows, TallyDeleted
+		st.Op, st.Tally, st.Exact = DeleteRows, TallyCleared, false // one may have gone as the child of another
 	case action == CascadeAction:
 		for _, c := range children {
 			row := make(change.Row, len(child.Columns))
@@ -203,6 +204,9 @@ func (w *walk) act(ctx context.Context, tie *Tie, parent *change.Table, action A
 
 func (w *walk) note(t *change.Table, rows []change.Row) {
 	all := RecopyKey{Source: t.Source, Seq: w.tx.To.Seq}
+	if w.tx.From == w.tx.To.Seq { // a replay changes rows behind the frame that all lanes stand on already
+		all.Seq++
+	}
 	for _, row := range rows {
 		k := all
 		k.Key = change.AppendKey(nil, t.Key, row)

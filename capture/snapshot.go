@@ -18,6 +18,8 @@ import (
 type SnapshotConfig struct {
 	Parallel  int // reads at a time
 	ChunkRows int // rows of one read
+	// Settle says of a source table whether whoever applies the stream has to know when no row of it is newer than the stream: one that cascades change.
+	Settle func(table string) bool
 }
 
 // Snapshot copies the tables in chunks, as frames of the same stream, and then makes each table strict.

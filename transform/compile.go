@@ -20,6 +20,7 @@ func Compile(rules Rules, tables []*catalog.Table) (*Plan, error) {
 		}
 	}
 	c.collisions()
+	c.ties()
 	for i, used := range c.used {
 		if r := rules.Types[i]; !used && len(c.mistakes) == 0 {
 			c.warn("type_rule_unused", "transform.types "+strings.TrimSpace(r.Match+" "+r.Pattern), "no column matches it, or an earlier rule matches them all", "remove it, or correct match and column")

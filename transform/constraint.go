@@ -88,6 +88,10 @@ func (d *ddlCompiler) index(t *Table, x *catalog.Index) {
 		d.collated(t, x)
 	}
 	d.wide(t, x)
+	if d.looksUp(t, x) {
+		d.before = append(d.before, Statement{Table: t.Source.String(), Object: name, Kind: kind, SQL: fmt.Sprintf("%s IF NOT EXISTS %s ON %s (%s)", create, quote(name), t.quoted(), strings.Join(parts, ", "))})
+		return
+	}
 	d.addAfter(t, kind, name, "%s IF NOT EXISTS %s ON %s (%s)", create, quote(name), t.quoted(), strings.Join(parts, ", "))
 }
 

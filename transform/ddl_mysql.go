@@ -270,6 +270,10 @@ func (d *ddlCompiler) indexMySQL(t *Table, x *catalog.Index, names namespace) {
 		}
 	}
 	name := names.take(d.rules.Identifiers.fold(x.Name), t.Source.String()+"."+x.Name)
+	if d.looksUp(t, x) {
+		d.before = append(d.before, Statement{Table: t.Source.String(), Object: name, Kind: statement, SQL: fmt.Sprintf("%s %s ON %s (%s)", create, quoteMySQL(name), t.quotedMySQL(), strings.Join(parts, ", "))})
+		return
+	}
 	d.addAfter(t, statement, name, "%s %s ON %s (%s)", create, quoteMySQL(name), t.quotedMySQL(), strings.Join(parts, ", "))
 }
 

@@ -51,6 +51,10 @@ type Table struct {
 	// Filtered: the table has a condition. It needs full row images.
 	Filtered bool
 
+	// Ties are the foreign keys that refer to this table and have to be carried out; Group names the tables that they tie together, empty for one that is alone.
+	Ties  []Tie
+	Group string
+
 	where *expression.Program
 	// columns to map, and for each key column of the target how it is made.
 	keys []keyPlan

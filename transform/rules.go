@@ -19,6 +19,8 @@ type Rules struct {
 	Schemas []SchemaRule
 	Tables  []TableRule
 	Types   []TypeRule
+	// Cascades: the source's log does not name the rows that its foreign keys change, so they have to be carried out in the target.
+	Cascades bool
 }
 
 // Identifiers says how names of the source become names of the target.

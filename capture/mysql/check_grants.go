@@ -95,7 +95,7 @@ func (c *checker) triggers(ctx context.Context) error {
 	for _, t := range c.tables {
 		want(t.Schema, t.Name)
 		for i := range t.ForeignKeys {
-			if f := &t.ForeignKeys[i]; cascades(f) {
+			if f := &t.ForeignKeys[i]; f.Acts() {
 				want(f.RefSchema, f.RefTable)
 			}
 		}

@@ -101,13 +101,23 @@ func (c *checker) key(t *catalog.Table) {
 	}
 }
 
-// cascades refuses foreign keys that change rows of the migrated tables without a trace in the log.
-func (c *checker) cascades(ctx context.Context) error {
+// CascadesLogged reports whether the log names the rows that foreign keys change. MySQL does from 9.6 on, unless innodb_native_foreign_keys is ON; MariaDB does not.
+func (s *Source) CascadesLogged(ctx context.Context) (bool, error) {
+	c := &checker{s: s}
 	native, ok, err := c.variable(ctx, "innodb_native_foreign_keys")
+	if err != nil {
+		return false, fmt.Errorf("ask %s for innodb_native_foreign_keys: %w", s.cfg.Host, err)
+	}
+	return ok && !s.mariadb() && !isOn(native) && atLeast(s.version, 9, 6), nil
+}
+
+// cascades names the foreign keys that change rows of the migrated tables. Whether those that leave no trace in the log can be carried out in the target the
+// mapping says.
+func (c *checker) cascades(ctx context.Context) error {
+	logged, err := c.s.CascadesLogged(ctx)
 	if err != nil {
 		return err
 	}
-	logged := ok && !c.s.mariadb() && !isOn(native) && atLeast(c.s.version, 9, 6)
 	migrated := map[string]bool{}
 	for _, t := range c.tables {
 		migrated[t.String()] = true
@@ -115,20 +125,13 @@ func (c *checker) cascades(ctx context.Context) error {
 	for _, t := range c.tables {
 		for i := range t.ForeignKeys {
 			f := &t.ForeignKeys[i]
-			if !cascades(f) {
+			if !f.Acts() {
 				continue
 			}
 			parent := f.RefSchema + "." + f.RefTable
 			if !logged {
-				why, or := "MySQL before 9.6 does not log what a cascade does", ", or upgrade to 9.6 or later"
-				if c.s.mariadb() {
-					why, or = "MariaDB does not log what a cascade does", ""
-				}
-				if ok && isOn(native) {
-					why = "innodb_native_foreign_keys is ON: what a cascade does is not logged"
-				}
-				c.add(catalog.Error, "cascade", t.String(), fmt.Sprintf("foreign key %s to %s is ON DELETE %s ON UPDATE %s: %s", f.Name, parent, f.OnDelete, f.OnUpdate, why),
-					fmt.Sprintf("make %s ON DELETE RESTRICT ON UPDATE RESTRICT and let the application do it, or leave the table out%s", f.Name, or))
+				c.add(catalog.Info, "cascade", t.String(), fmt.Sprintf("foreign key %s to %s is ON DELETE %s ON UPDATE %s, and the log does not name the rows that it changes: they are changed in the target by the same rule",
+					f.Name, parent, f.OnDelete, f.OnUpdate), fmt.Sprintf("none needed; %s and %s go through one lane together, change by change", parent, t))
 				continue
 			}
 			if !migrated[parent] {
@@ -137,14 +140,4 @@ func (c *checker) cascades(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func cascades(f *catalog.ForeignKey) bool {
-	for _, action := range []string{f.OnDelete, f.OnUpdate} {
-		switch strings.ToUpper(action) {
-		case "CASCADE", "SET NULL", "SET DEFAULT":
-			return true
-		}
-	}
-	return false
 }

@@ -108,7 +108,7 @@ func TestTheCheckOfMariaDBNamesWhatIsMissing(t *testing.T) {
 	for _, want := range []struct{ code, object, remedy string }{
 		{"binlog_format", "", "SET GLOBAL binlog_format = ROW"}, {"binlog_row_metadata", "", "SET GLOBAL binlog_row_metadata = FULL"}, {"sync_binlog", "", "SET GLOBAL sync_binlog = 1"},
 		{"privilege", "BINLOG MONITOR", "GRANT BINLOG MONITOR"}, {"privilege", "crossfade", "GRANT ALL ON crossfade.*"},
-		{"cascade", d.Name + ".child", "ON DELETE RESTRICT"}, {"versioned", d.Name + ".versioned", "DROP SYSTEM VERSIONING"}, {"type", d.Name + ".packed.v", "without COMPRESSED"}, {"sequence", d.Name + ".s", "in the target"},
+		{"cascade", d.Name + ".child", "one lane together"}, {"versioned", d.Name + ".versioned", "DROP SYSTEM VERSIONING"}, {"type", d.Name + ".packed.v", "without COMPRESSED"}, {"sequence", d.Name + ".s", "in the target"},
 	} {
 		ok := false
 		for _, x := range found {

@@ -234,3 +234,6 @@ func (s *Source) Storage(ctx context.Context, tables []*catalog.Table) (map[stri
 	}
 	return out, nil
 }
+
+// CascadesLogged is true: what a foreign key does is a change like others.
+func (s *Source) CascadesLogged(context.Context) (bool, error) { return true, nil }

@@ -55,6 +55,7 @@ func compile(cfg *configs.Config, e *ends) (err error) {
 	if err != nil {
 		return &usageError{err}
 	}
+	r.Cascades = e.cascades
 	e.plan, err = transform.Compile(r, e.tables)
 	return err
 }
@@ -70,10 +71,16 @@ func tableSetups(p *transform.Plan, create bool) []apply.TableSetup {
 	var out []apply.TableSetup
 	for _, t := range p.Tables() {
 		name := t.Source.String()
-		out = append(out, apply.TableSetup{Source: name, Target: t.Target, OneLane: !t.KeyHashable, Unique: t.Unique, Filtered: t.Filtered, UniqueSQL: unique[name]})
+		s := apply.TableSetup{Source: name, Target: t.Target, OneLane: !t.KeyHashable, Unique: t.Unique, Filtered: t.Filtered, UniqueSQL: unique[name], Group: t.Group}
+		for _, tie := range t.Ties {
+			s.Ties = append(s.Ties, apply.Tie{Child: tie.Child.Target, Columns: tie.Columns, OnDelete: actions[tie.OnDelete], OnUpdate: actions[tie.OnUpdate]})
+		}
+		out = append(out, s)
 	}
 	return out
 }
+
+var actions = map[string]apply.Action{"CASCADE": apply.CascadeAction, "SET NULL": apply.SetNullAction}
 
 // constraintSQL is what needs all tables at one state.
 func constraintSQL(p *transform.Plan, create bool) (out []string) {

@@ -49,6 +49,8 @@ type ends struct {
 	stream *stream.Log
 	tables []*catalog.Table // selected source tables, in the versions in force where capture goes on
 	plan   *transform.Plan
+	// cascades: what foreign keys of the source change is not in its log.
+	cascades bool
 }
 
 // progress is what status shows of capture.

@@ -19,6 +19,7 @@ const (
 	factIdentity = "identity" // of the source server
 	factTables   = "tables"   // the selected source tables as they were at the start (D19)
 	factMapping  = "mapping"  // what the tables were mapped to
+	factCascades = "cascades" // what foreign keys of the source change is not in its log
 	factFinished = "finished" // the after phase is done
 	factStorage  = "storage"  // where the rows of the source's tables lay when they were last known to be compared, or about to be
 	factPaused   = "paused"
@@ -53,6 +54,11 @@ func selectedTables(ctx context.Context, e *ends, match func(schema, table strin
 	if err != nil {
 		return nil, fmt.Errorf("read the tables of the source: %w", err)
 	}
+	logged, err := e.source.CascadesLogged(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.cascades = !logged
 	if len(tables) == 0 {
 		return nil, control.Fail(control.ExitRefused, errors.New("no table of the source is selected"), "check source.tables and the SELECT privilege of the user")
 	}

@@ -27,7 +27,7 @@ func (m *migration) runCapture(ctx context.Context) error {
 		}
 		publisher := capture.NewPublisher(capture.Config{Tables: m.tables, MaxRow: int64(m.cfg.Stream.MaxRow), Kept: m.kept(), Logger: m.log},
 			m.source, m.stream, func() capture.Mapper { return captureMapper{m.plan.Mapper()} }, start)
-		snapshot, err := capture.NewSnapshot(capture.SnapshotConfig{Parallel: m.cfg.Snapshot.Parallel, ChunkRows: m.cfg.Snapshot.ChunkRows},
+		snapshot, err := capture.NewSnapshot(capture.SnapshotConfig{Parallel: m.cfg.Snapshot.Parallel, ChunkRows: m.cfg.Snapshot.ChunkRows, Settle: m.plan.CascadedInto},
 			publisher, captureLedger{m}, m.tables, start)
 		if err != nil {
 			return err
@@ -45,6 +45,14 @@ func (m *migration) runCapture(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// applied is the frame up to which everything is in the target.
+func (m *migration) applied() uint64 {
+	if a := m.applying.now(); a != nil {
+		return a.Applied()
+	}
+	return 0
 }
 
 // kept says what the source may forget under `stream.release: applied`: what every lane of the target has.
@@ -173,7 +181,13 @@ func (m *migration) newApplier() (*apply.Applier, error) {
 	o := apply.Options{
 		Stream: m.stream.ID(), Tables: tableSetups(m.plan, m.cfg.Target.Create), Lanes: m.cfg.Apply.Lanes, Shapes: m.shape,
 		Observe: m.verifier.Observe, MaxRow: int64(m.cfg.Stream.MaxRow) + change.MaxFrame, Logger: m.log,
-		Remap: remap(m.plan), ConstraintSQL: constraintSQL(m.plan, m.cfg.Target.Create),
+		Cascaded: func(list []apply.Cascaded) {
+			for i := range list {
+				m.verifier.Cascaded(list[i].Source, list[i].Seq, list[i].Key)
+			}
+		},
+		Forget: m.verifier.Forget,
+		Remap:  remap(m.plan), ConstraintSQL: constraintSQL(m.plan, m.cfg.Target.Create),
 		Notify: func(e apply.Event) {
 			m.log.Info("target", "event", string(e.Kind), "table", e.Table, "frame", e.Seq, "detail", e.Detail)
 			switch e.Kind {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/crossfade-io/crossfade/internal/catalog"
@@ -87,6 +88,9 @@ func (m *migration) prepareFirst(ctx context.Context) (err error) {
 	if err := m.remember(ctx, factMapping, mappingOf(m.plan)); err != nil {
 		return err
 	}
+	if err := m.remember(ctx, factCascades, m.cascades); err != nil {
+		return err
+	}
 	// The start is noted last: whoever finds it finds the rest.
 	return m.remember(ctx, factStart, position)
 }
@@ -106,6 +110,16 @@ func (m *migration) prepareAgain(ctx context.Context) (err error) {
 	// Rows in the log are decoded with the tables as they were there, never as they are now.
 	if _, err := m.fact(ctx, factTables, &m.tables); err != nil {
 		return err
+	}
+	if _, err := m.fact(ctx, factCascades, &m.cascades); err != nil {
+		return err
+	}
+	logged, err := m.source.CascadesLogged(ctx)
+	if err != nil {
+		return err
+	}
+	if logged == m.cascades && m.cascading() {
+		return refused("the source names the rows that its foreign keys change in its log otherwise than when the migration began (another version, or innodb_native_foreign_keys): bring it back to what it was, or run `crossfade cleanup` and start again")
 	}
 	if err := compile(m.cfg, &m.ends); err != nil {
 		return control.Fail(control.ExitRefused, err, "")
@@ -163,4 +177,11 @@ func findingsText(findings []catalog.Finding) string {
 		fmt.Fprintf(&b, "%-7s %s: %s\n        %s\n", f.Severity, f.Object, f.Reason, f.Remedy)
 	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// cascading reports whether foreign keys of the migrated tables change rows.
+func (m *migration) cascading() bool {
+	return slices.ContainsFunc(m.tables, func(t *catalog.Table) bool {
+		return slices.ContainsFunc(t.ForeignKeys, func(f catalog.ForeignKey) bool { return f.Acts() })
+	})
 }

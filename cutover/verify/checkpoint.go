@@ -74,10 +74,15 @@ func (v *Verifier) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var applied uint64 // what cascades have changed up to here is in the set: it is told of before it is committed
+	if v.cfg.Applied != nil {
+		applied = v.cfg.Applied()
+	}
 	seq, keys := v.touched.marshal()
 	if err := v.store.Save(ctx, Checkpoint{Seq: seq, Keys: keys, State: state}); err != nil {
 		return fmt.Errorf("save the touched keys: %w", err)
 	}
 	v.touched.markSaved(seq)
+	v.forgotten.Store(applied)
 	return nil
 }

@@ -72,6 +72,21 @@ func (t *touched) observe(seq uint64, c *change.Change) {
 	}
 }
 
+// cascaded puts a key into the set that no frame names.
+func (t *touched) cascaded(name string, seq uint64, key []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.active {
+		return
+	}
+	tt := t.of(name)
+	if len(key) == 0 {
+		t.letGo(tt)
+		return
+	}
+	t.put(tt, seq, key)
+}
+
 func (t *touched) passed(seq uint64) {
 	t.mu.Lock()
 	t.seen = max(t.seen, seq)
@@ -89,9 +104,13 @@ func (t *touched) of(name string) *touchedTable {
 
 func (t *touched) add(tt *touchedTable, seq uint64, key []int, row change.Row) {
 	tt.scratch = change.AppendKey(tt.scratch[:0], key, row)
-	if old, ok := tt.keys[string(tt.scratch)]; ok {
+	t.put(tt, seq, tt.scratch)
+}
+
+func (t *touched) put(tt *touchedTable, seq uint64, key []byte) {
+	if old, ok := tt.keys[string(key)]; ok {
 		if seq > old {
-			tt.keys[string(tt.scratch)] = seq
+			tt.keys[string(key)] = seq
 		}
 		return
 	}
@@ -102,7 +121,7 @@ func (t *touched) add(tt *touchedTable, seq uint64, key []int, row change.Row) {
 		t.letGo(tt)
 		return
 	}
-	tt.keys[string(tt.scratch)] = seq
+	tt.keys[string(key)] = seq
 	t.n++
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,7 +73,9 @@ type Config struct {
 	FullEvery time.Duration // between full passes, 0: none by itself
 	RetryFull time.Duration // between full passes of tables that have become unverified; default 10 s
 	MaxKeys   int           // bound of the touched set; default 500000
-	Logger    *slog.Logger
+	// Applied is the frame up to which everything is applied; nil: nothing changes rows that the stream does not name.
+	Applied func() uint64
+	Logger  *slog.Logger
 }
 
 // Difference is a row that is not the same on both sides.
@@ -125,9 +128,10 @@ type Verifier struct {
 	names  []string
 	saves  sync.Mutex // of the checkpoint, one at a time
 
-	touched *touched
-	running turn // one pass or round at a time
-	quiet   atomic.Bool
+	touched   *touched
+	running   turn // one pass or round at a time
+	quiet     atomic.Bool
+	forgotten atomic.Uint64
 
 	mu        sync.Mutex
 	state     State
@@ -167,6 +171,19 @@ func New(cfg Config, source Source, stream Stream, target Target, store Store, t
 
 // Observe takes note of a change that is about to be applied. It is called in stream order, before the change can reach the target.
 func (v *Verifier) Observe(seq uint64, c *change.Change) { v.touched.observe(seq, c) }
+
+// Cascaded takes note of a row that a cascade is about to change, or has changed in an earlier process; without a key of all rows of its table.
+func (v *Verifier) Cascaded(table string, seq uint64, key []byte) {
+	v.touched.cascaded(table, seq, key)
+}
+
+// Forget is the frame up to which rows that cascades have changed need not be told of again: they are in the checkpoint.
+func (v *Verifier) Forget() uint64 {
+	if !v.touched.isActive() {
+		return math.MaxUint64
+	}
+	return v.forgotten.Load()
+}
 
 // Passed takes note that every change up to a frame has been observed, also when the last frames held none.
 func (v *Verifier) Passed(seq uint64) { v.touched.passed(seq) }

@@ -143,6 +143,17 @@ type ForeignKey struct {
 	Deferred   bool `json:"deferred,omitempty"`
 }
 
+// Acts reports whether the foreign key changes rows of its table when a row of the other goes or gets another key.
+func (f *ForeignKey) Acts() bool {
+	for _, action := range [...]string{f.OnDelete, f.OnUpdate} {
+		switch action {
+		case "CASCADE", "SET NULL", "SET DEFAULT":
+			return true
+		}
+	}
+	return false
+}
+
 // Check is a check constraint.
 type Check struct {
 	Name string `json:"name"`
