@@ -230,6 +230,12 @@ func (p *replay) frame(work context.Context, f *change.Frame, first uint64) erro
 		}
 		p.push(u)
 		return nil
+	case change.Cleared:
+		fr, err := r.cleared(&m, f.Seq)
+		if err != nil {
+			return err
+		}
+		return p.add(fr, f, first)
 	case change.Settled:
 		if err := p.flush(work); err != nil {
 			return err

@@ -388,6 +388,12 @@ func (r *run) control(ctx, work context.Context, f *change.Frame, place Place) e
 		return r.hand(ctx, fr, place, r.routes, nil)
 	case change.Marker:
 		return r.marker(ctx, work, &m, place)
+	case change.Cleared:
+		fr, err := r.cleared(&m, f.Seq)
+		if err != nil {
+			return err
+		}
+		return r.whole(ctx, work, fr, place)
 	case change.Settled:
 		return r.settle(ctx, work, &m, place)
 	case change.Strict:

@@ -71,7 +71,7 @@ func (s *Start) see(f change.Frame) error {
 		t.Strict = true
 	case change.Recopied:
 		t.Strict = false
-	case change.Heartbeat, change.Marker, change.Settled, change.Constraints:
+	case change.Heartbeat, change.Marker, change.Cleared, change.Settled, change.Constraints:
 		return nil
 	default:
 		return fmt.Errorf("frame %d: unknown control message %q", f.Seq, m.Type)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,8 @@ type SnapshotConfig struct {
 	ChunkRows int // rows of one read
 	// Settle says of a source table whether whoever applies the stream has to know when no row of it is newer than the stream: one that cascades change.
 	Settle func(table string) bool
+	// After names the source tables that have to be strict before a table is copied: cascades reach it through them. May be nil.
+	After func(table string) []string
 }
 
 // Snapshot copies the tables in chunks, as frames of the same stream, and then makes each table strict.
@@ -40,6 +43,7 @@ type tableCopy struct {
 	table *catalog.Table
 	next  change.Row // source key up to which all is planned
 	end   bool       // planned to the end
+	begun bool       // nothing has to be strict before it any more
 
 	mu       sync.Mutex
 	progress Progress
@@ -118,7 +122,13 @@ func (s *Snapshot) copyAll(ctx context.Context, copied chan<- *tableCopy) error 
 			return err
 		}
 		if len(set) == 0 {
-			return nil
+			if !s.left() {
+				return nil
+			}
+			if err := sleep(ctx, 20*time.Millisecond); err != nil { // others have to be strict first
+				return err
+			}
+			continue
 		}
 		took, err := s.copySet(ctx, set)
 		if err != nil {
@@ -139,6 +149,11 @@ func (s *Snapshot) copyAll(ctx context.Context, copied chan<- *tableCopy) error 
 func (s *Snapshot) plan(ctx context.Context) ([]*chunk, error) {
 	var set []*chunk
 	for _, c := range s.tables {
+		if ready, err := s.begin(ctx, c); err != nil {
+			return nil, err
+		} else if !ready {
+			continue
+		}
 		for !c.end && len(set) < s.cfg.Parallel {
 			key, last, err := s.pub.source.Bound(ctx, c.table, c.next, s.cfg.ChunkRows)
 			if err != nil {
@@ -155,6 +170,39 @@ func (s *Snapshot) plan(ctx context.Context) ([]*chunk, error) {
 		}
 	}
 	return set, nil
+}
+
+// left reports whether a table is not planned to its end.
+func (s *Snapshot) left() bool {
+	return slices.ContainsFunc(s.tables, func(c *tableCopy) bool { return !c.end })
+}
+
+// begin reports whether the table may be copied. One that has waited for others is cleared first: what the log has brought meanwhile is not exact, and all of it will be
+// read.
+func (s *Snapshot) begin(ctx context.Context, c *tableCopy) (ready bool, err error) {
+	if c.begun || c.end || s.cfg.After == nil {
+		return true, nil
+	}
+	first := s.cfg.After(c.table.String())
+	for _, other := range s.tables {
+		other.mu.Lock()
+		strict := other.progress.Strict
+		other.mu.Unlock()
+		if !strict && slices.Contains(first, other.table.String()) {
+			return false, nil
+		}
+	}
+	if len(first) > 0 && c.next == nil {
+		err := s.hold(ctx, func(string) error {
+			_, err := s.pub.announce(ctx, change.ControlMessage{Type: change.Cleared, Table: c.table.String()})
+			return err
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	c.begun = true
+	return true, nil
 }
 
 // copySet reads and publishes one set of chunks under one hold. A proof that does not come gives up the hold and tries again.

@@ -14,9 +14,12 @@ import (
 //	(a) Read the source position P: every read of the snapshot saw a state at or before it.
 //	(b) Wait until the ledgers have passed the last key change with absent columns and the last row read again, and until the re-copy list
 //	    is empty; what is on it is read again, and (a) begins anew.
-//	(c) Let the frame that reaches P pass. A table that cascades change is settled then: the applier stops to list the rows that they come upon. What it has listed
-//	    until then is read again.
+//	(c) Let the frame that reaches P pass.
 //	(d) Between two source transactions, publish the strict frame: what follows is strict.
+//
+// Of a table that cascades change the applier lists every row that they come upon, until it knows that no row is newer than the stream. So for such a table (c) comes before
+// the list is looked at, and says so to the applier (the settled frame); from then on it lists only rows that were read again since. Else the list of a busy table would
+// never be empty.
 //
 // Without (c) a change that a chunk already contains would follow the strict frame, and be an error there.
 func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) (seq uint64, err error) {
@@ -34,6 +37,11 @@ func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) (seq uint64, er
 		if err := s.waitApplied(ctx, name, floor); err != nil {
 			return 0, err
 		}
+		if s.cfg.Settle != nil && s.cfg.Settle(name) {
+			if err := s.settle(ctx, name, position); err != nil {
+				return 0, err
+			}
+		}
 		list, err := s.ledger.Recopy(ctx, name)
 		if err != nil {
 			return 0, fmt.Errorf("read the list of rows to copy again: %w", err)
@@ -46,17 +54,6 @@ func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) (seq uint64, er
 		}
 		if err := s.pub.WaitCovered(ctx, position); err != nil {
 			return 0, err
-		}
-		if s.cfg.Settle != nil && s.cfg.Settle(name) {
-			if list, err = s.settle(ctx, name); err != nil {
-				return 0, err
-			}
-			if len(list) > 0 {
-				if recopied, err = s.recopy(ctx, c, list); err != nil {
-					return 0, err
-				}
-				continue
-			}
 		}
 		m := change.ControlMessage{Type: change.Strict, Table: name}
 		seq, ok, err := s.pub.AtBoundary(ctx, m, func() bool { return s.pub.keyMoves.of(name) <= floor })
@@ -72,24 +69,20 @@ func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) (seq uint64, er
 	}
 }
 
-// settle says that everything the reads of a table have seen is in the stream, and returns what has to be read again when that has been applied.
-func (s *Snapshot) settle(ctx context.Context, name string) ([]Recopy, error) {
+// settle says that everything the reads of a table have seen is in the stream, and waits until that has been applied.
+func (s *Snapshot) settle(ctx context.Context, name, position string) error {
+	if err := s.pub.WaitCovered(ctx, position); err != nil {
+		return err
+	}
 	var seq uint64
 	err := s.hold(ctx, func(string) (err error) {
 		seq, err = s.pub.announce(ctx, change.ControlMessage{Type: change.Settled, Table: name})
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.waitApplied(ctx, name, seq); err != nil {
-		return nil, err
-	}
-	list, err := s.ledger.Recopy(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("read the list of rows to copy again: %w", err)
-	}
-	return list, nil
+	return s.waitApplied(ctx, name, seq)
 }
 
 // position is P. A server that cannot say it yet is asked again.

@@ -208,3 +208,29 @@ func (p *Plan) CascadedInto(source string) bool {
 		return slices.ContainsFunc(t.Ties, func(tie Tie) bool { return tie.Child.Source.String() == source })
 	})
 }
+
+// CopiedAfter names the source tables through which cascades reach a source table: rows of theirs that are not in the target yet would hide children. Tables that
+// refer to each other in a circle are not among them.
+func (p *Plan) CopiedAfter(source string) (out []string) {
+	for _, t := range p.tables {
+		name := t.Source.String()
+		direct := slices.ContainsFunc(t.Ties, func(tie Tie) bool { return tie.Child.Source.String() == source })
+		if direct && p.CascadedInto(name) && !p.reaches(source, name, map[string]bool{}) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// reaches reports whether cascades of one source table reach another.
+func (p *Plan) reaches(from, to string, seen map[string]bool) bool {
+	if from == to {
+		return true
+	}
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	t := p.Table(from)
+	return t != nil && slices.ContainsFunc(t.Ties, func(tie Tie) bool { return p.reaches(tie.Child.Source.String(), to, seen) })
+}

@@ -148,7 +148,9 @@ func TestAChildThatACascadeMeetsWhileItIsCopiedIsReadAgain(t *testing.T) {
 	f := newFamily()
 	w := newWorld(t, 15, familyDDL, f.setups...)
 	w.start()
-	child := func(id, parent int64) change.Row { return change.Row{change.NewInt(id), change.NewInt(parent), change.NewText("c")} }
+	child := func(id, parent int64) change.Row {
+		return change.Row{change.NewInt(id), change.NewInt(parent), change.NewText("c")}
+	}
 	gone := func(id int64) change.Change { return del(f.parent, change.Row{change.NewInt(id), {}}) }
 	list := func(want string) {
 		t.Helper()

@@ -27,7 +27,7 @@ func (m *migration) runCapture(ctx context.Context) error {
 		}
 		publisher := capture.NewPublisher(capture.Config{Tables: m.tables, MaxRow: int64(m.cfg.Stream.MaxRow), Kept: m.kept(), Logger: m.log},
 			m.source, m.stream, func() capture.Mapper { return captureMapper{m.plan.Mapper()} }, start)
-		snapshot, err := capture.NewSnapshot(capture.SnapshotConfig{Parallel: m.cfg.Snapshot.Parallel, ChunkRows: m.cfg.Snapshot.ChunkRows, Settle: m.plan.CascadedInto},
+		snapshot, err := capture.NewSnapshot(capture.SnapshotConfig{Parallel: m.cfg.Snapshot.Parallel, ChunkRows: m.cfg.Snapshot.ChunkRows, Settle: m.plan.CascadedInto, After: m.plan.CopiedAfter},
 			publisher, captureLedger{m}, m.tables, start)
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ const (
 	Heartbeat ControlType = "heartbeat" // moves the position only
 	Marker    ControlType = "marker"    // a marker committed on the source: every lane records its epoch
 	Progress  ControlType = "progress"  // snapshot progress of a table
+	Cleared   ControlType = "cleared"   // what the target has of the table goes: all of it will be read
 	Settled   ControlType = "settled"   // no read of the table has seen anything that is not in the stream before this frame
 	Strict    ControlType = "strict"    // the table's changes from here on are strict
 	Recopied  ControlType = "recopied"  // the rows of Keys are deleted and off the re-copy list; those that exist follow as a chunk
@@ -23,7 +24,7 @@ const (
 // ControlMessage is the Meta of a [Control] frame.
 type ControlMessage struct {
 	Type ControlType `json:"type"`
-	// Table is schema.table of the source table, for Progress, Settled, Strict and Recopied.
+	// Table is schema.table of the source table, for Progress, Cleared, Settled, Strict and Recopied.
 	Table string `json:"table,omitempty"`
 	// Shape is the target shape's [Table.ID] in force, for Strict.
 	Shape uint64 `json:"shape,omitempty"`
@@ -55,7 +56,7 @@ func (f *Frame) ReadControl() (ControlMessage, error) {
 		return m, fmt.Errorf("frame %d: control message: %w", f.Seq, err)
 	}
 	switch m.Type {
-	case Heartbeat, Marker, Progress, Settled, Strict, Recopied, Constraints:
+	case Heartbeat, Marker, Progress, Cleared, Settled, Strict, Recopied, Constraints:
 		return m, nil
 	default:
 		return m, fmt.Errorf("frame %d: unknown control message %q: run the version that wrote it", f.Seq, m.Type)

@@ -1,0 +1,17 @@
+CREATE TABLE cascades_native (id bigint unsigned PRIMARY KEY, v int);
+CREATE TABLE cascades_native_line (parent bigint unsigned, n int, v int, PRIMARY KEY (parent, n), FOREIGN KEY (parent) REFERENCES cascades_native (id) ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE cascades_native_part (id binary(2) PRIMARY KEY, parent bigint unsigned, n int, FOREIGN KEY (parent, n) REFERENCES cascades_native_line (parent, n) ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE cascades_native_note (name varchar(20) PRIMARY KEY, part binary(2), FOREIGN KEY (part) REFERENCES cascades_native_part (id) ON DELETE SET NULL);
+CREATE TABLE cascades_native_tree (id int PRIMARY KEY, up int, FOREIGN KEY (up) REFERENCES cascades_native_tree (id) ON DELETE CASCADE);
+CREATE TABLE cascades_native_a (id int PRIMARY KEY, b int);
+CREATE TABLE cascades_native_b (id int PRIMARY KEY, a int, FOREIGN KEY (a) REFERENCES cascades_native_a (id) ON DELETE CASCADE);
+INSERT INTO cascades_native_a VALUES (1, NULL), (2, NULL), (3, NULL);
+INSERT INTO cascades_native_b VALUES (1, 1), (2, 1), (3, 2);
+UPDATE cascades_native_a SET b = id WHERE id < 3;
+ALTER TABLE cascades_native_a ADD FOREIGN KEY (b) REFERENCES cascades_native_b (id) ON DELETE CASCADE;
+INSERT INTO cascades_native VALUES (1, 1), (2, 2), (3, 3), (18446744073709551615, 4);
+INSERT INTO cascades_native_line VALUES (1, 1, 11), (1, 2, 12), (2, 1, 21), (3, 1, 31), (18446744073709551615, 1, 41), (18446744073709551615, 2, 42);
+INSERT INTO cascades_native_part VALUES (x'0100', 1, 1), (x'0101', 1, 2), (x'0200', 2, 1), (x'0300', 3, 1), (x'ff00', 18446744073709551615, 1), (x'ff01', NULL, 1);
+INSERT INTO cascades_native_note VALUES ('one', x'0100'), ('two', x'0200'), ('three', x'0300'), ('most', x'ff00'), ('none', NULL);
+INSERT INTO cascades_native_tree VALUES (1, NULL), (2, 1), (3, 2), (4, 3), (5, NULL), (6, 5), (7, NULL);
+UPDATE cascades_native_tree SET up = 7 WHERE id = 7;
