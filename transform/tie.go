@@ -234,3 +234,17 @@ func (p *Plan) reaches(from, to string, seen map[string]bool) bool {
 	t := p.Table(from)
 	return t != nil && slices.ContainsFunc(t.Ties, func(tie Tie) bool { return p.reaches(tie.Child.Source.String(), to, seen) })
 }
+
+// Reached names the source tables that cascades reach through the rows of a source table that they change themselves.
+func (p *Plan) Reached(source string) (out []string) {
+	if !p.CascadedInto(source) {
+		return nil
+	}
+	for _, t := range p.tables {
+		name := t.Source.String()
+		if p.CascadedInto(name) && name != source && p.reaches(source, name, map[string]bool{}) {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -17,13 +17,15 @@ type meta struct {
 	// keyIndex is the index that the key's uniqueness stands on; only: there is no other unique one.
 	keyIndex string
 	only     bool
+	// now are the columns that the server sets to the time of every update that does not name them.
+	now []int
 }
 
 // readMeta asks the server about a table.
 func (s *session) readMeta(ctx context.Context, shape *change.Table) (*meta, error) {
 	m := &meta{shape: shape, name: quoteTable(shape)}
 	where := " WHERE TABLE_SCHEMA = " + text(shape.Schema) + " AND TABLE_NAME = " + text(shape.Name)
-	columns, err := s.rows(ctx, "SELECT COLUMN_NAME, GENERATION_EXPRESSION <> '' FROM information_schema.COLUMNS"+where)
+	columns, err := s.rows(ctx, "SELECT COLUMN_NAME, GENERATION_EXPRESSION <> '', LOWER(EXTRA) LIKE '%on update current_timestamp%' FROM information_schema.COLUMNS"+where)
 	if err != nil {
 		return nil, fmt.Errorf("read columns of %s: %w", shape, err)
 	}
@@ -37,6 +39,9 @@ func (s *session) readMeta(ctx context.Context, shape *change.Table) (*meta, err
 		}
 		if columns[at][1] == "1" {
 			return nil, fmt.Errorf("target column %s.%s is generated: it cannot be written; drop it in the mapping", shape, want.Name)
+		}
+		if columns[at][2] == "1" {
+			m.now = append(m.now, len(m.names))
 		}
 		m.names = append(m.names, quote(want.Name))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -183,6 +184,11 @@ func (s *session) update(ctx context.Context, i int, st *apply.Step, m *meta, fr
 			}
 			b = append(append(b, m.names[c]...), '=')
 			b = appendLiteral(b, &st.Rows[n][c])
+		}
+		for _, c := range m.now { // else the server would set it
+			if !slices.Contains(set, c) {
+				b = append(append(append(append(b, ','), m.names[c]...), '='), m.names[c]...)
+			}
 		}
 		b = append(b, " WHERE "...)
 		for k, c := range m.shape.Key {

@@ -63,7 +63,7 @@ func startFamilies(t *testing.T, db *sql.DB, parents int64, workers int) *famili
 				if f.transaction(ctx, rnd) == nil {
 					f.done.Add(1)
 				}
-				pause(2 * time.Millisecond)
+				pause(8 * time.Millisecond)
 			}
 		})
 	}
@@ -154,7 +154,7 @@ func TestCascadesThatTheLogDoesNotNameSurviveKillsAndACutover(t *testing.T) {
 			if err := os.WriteFile(r.config, append(config, "cutover:\n  switch:\n"+r.switchStep()...), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			f := startFamilies(t, source.open(source.user()), parents, 4)
+			f := startFamilies(t, source.open(source.user()), parents, 3)
 			phases := map[string]int{}
 			for i := range 6 {
 				r.start()

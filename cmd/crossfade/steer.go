@@ -100,7 +100,15 @@ func (m *migration) repair(ctx context.Context, differences []verify.Difference)
 			return err
 		}
 	}
-	return nil
+	// A cascade through a row that was being read again may have missed the children of that row.
+	var doubtful []string
+	for table := range keys {
+		doubtful = append(doubtful, m.plan.Reached(table)...)
+	}
+	if len(doubtful) == 0 {
+		return nil
+	}
+	return m.verifier.Doubt(ctx, doubtful)
 }
 
 // Cutover moves the writes, or with dryRun says whether it would be tried.
