@@ -370,3 +370,25 @@ func TestWhatKeepsAMySQLTargetFromBeingFilledIsFound(t *testing.T) {
 		}
 	})
 }
+
+// A column that the server sets to the time of every update keeps its value when the source's update does not carry it: what foreign keys do, and images in part, do not.
+func TestAnUpdateLeavesAColumnThatTheServerWouldSet(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.Exec(t, "ALTER TABLE t MODIFY n decimal(10,2), ADD at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP")
+		w.shape.Columns = append(w.shape.Columns, change.Column{Name: "at", Type: "timestamp", Kind: change.Timestamp})
+		with := func(r change.Row, at string) change.Row {
+			v := change.Value{}
+			if at != "" {
+				v = change.Value{Kind: change.Timestamp, B: []byte(at)}
+			}
+			return append(r, v)
+		}
+		w.must(w.tx(apply.Step{Op: apply.InsertRows, Exact: true, Rows: []change.Row{with(row(1, "a", "1.50"), "2001-02-03 04:05:06"), with(row(2, "b", "1.50"), "2001-02-03 04:05:06")}}))
+		w.must(w.tx(apply.Step{Op: apply.UpdateRows, Exact: true, Keys: []change.Row{with(row(1, "", ""), ""), with(row(2, "", ""), "")}, Rows: []change.Row{with(row(1, "x", ""), ""), with(row(2, "y", ""), "")}},
+			apply.Step{Op: apply.RekeyRows, Exact: true, Keys: []change.Row{with(row(2, "", ""), "")}, Rows: []change.Row{with(row(3, "", ""), "")}}))
+		var same int
+		if err := w.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM t WHERE CONVERT_TZ(at, @@session.time_zone, '+00:00') = '2001-02-03 04:05:06' AND name IN ('x', 'y')").Scan(&same); err != nil || same != 2 {
+			t.Errorf("%d of 2 rows kept their time (%v)", same, err)
+		}
+	})
+}
