@@ -40,6 +40,8 @@ type Table struct {
 	hashable bool
 	// tied are the tables of its group, itself among them.
 	tied []*Table
+	// circular: cascades of its rows come back to it.
+	circular bool
 	// settled: no row but the fresh ones, named by target key, may be newer than the stream.
 	settled bool
 	fresh   map[string]bool

@@ -77,9 +77,9 @@ const maxCascaded = 100_000
 
 // CascadeSession is what carries out a cascade: a [Session] in the middle of a transaction.
 type CascadeSession interface {
-	// Children returns up to limit rows of the tie's child table that refer to parent, a row in which the parent's key stands. Only their keys are there. Shape is
-	// the parent's.
-	Children(ctx context.Context, tie *Tie, shape *change.Table, parent change.Row, limit int) ([]change.Row, error)
+	// Children returns up to limit rows of the tie's child table that refer to one of the parents, rows in which the parent's key stands. Only their keys are there. Shape
+	// is the parent's.
+	Children(ctx context.Context, tie *Tie, shape *change.Table, parents []change.Row, limit int) ([]change.Row, error)
 	// Run runs one step, and counts what it changes.
 	Run(ctx context.Context, st *Step) error
 }
@@ -89,7 +89,7 @@ type walk struct {
 	session CascadeSession
 	cascade *Cascade
 	tx      *Tx
-	path    []parentRow // whose children are being looked at: a cycle ends at them
+	going   map[parentRow]bool // rows that go and whose children are being looked at: a cycle ends at them
 }
 
 type parentRow struct{ table, key string }
@@ -100,55 +100,56 @@ func rowOf(t *change.Table, row change.Row) parentRow {
 
 // Follow carries out what foreign keys do when the rows of a cascade step go, or get another key. It notes the children in tx.
 func (st *Step) Follow(ctx context.Context, tx *Tx, session CascadeSession) error {
-	w := &walk{session: session, cascade: st.Cascade, tx: tx}
+	w := &walk{session: session, cascade: st.Cascade, tx: tx, going: map[parentRow]bool{}}
+	if len(st.Rows) == 0 {
+		return w.from(ctx, st.Shape, st.Keys, nil)
+	}
 	for i := range st.Keys {
-		var now change.Row
-		if len(st.Rows) > 0 {
-			now = st.Rows[i]
-		}
-		if err := w.from(ctx, st.Shape, st.Keys[i], now); err != nil {
+		if err := w.from(ctx, st.Shape, st.Keys[i:i+1], st.Rows[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// from looks at the children of a row whose key goes, or becomes now's.
-func (w *walk) from(ctx context.Context, parent *change.Table, old, now change.Row) error {
+// from looks at the children of rows that go, or of one whose key becomes now's.
+func (w *walk) from(ctx context.Context, parent *change.Table, rows []change.Row, now change.Row) error {
 	ties := w.cascade.ties[parent.Source]
 	if len(ties) == 0 {
 		return nil
 	}
-	w.path = append(w.path, rowOf(parent, old))
-	defer func() { w.path = w.path[:len(w.path)-1] }()
+	if now == nil {
+		for _, r := range rows {
+			w.going[rowOf(parent, r)] = true
+		}
+		defer func() {
+			for _, r := range rows {
+				delete(w.going, rowOf(parent, r))
+			}
+		}()
+	}
 	for i := range ties {
-		tie := &ties[i]
-		action := tie.OnDelete
+		action := ties[i].OnDelete
 		if now != nil {
-			action = tie.OnUpdate
+			action = ties[i].OnUpdate
 		}
 		if action == NoAction {
 			continue
 		}
-		for {
-			children, err := w.session.Children(ctx, tie, parent, old, cascadePage)
+		for more := true; more; {
+			children, err := w.session.Children(ctx, &ties[i], parent, rows, cascadePage)
 			if err != nil {
 				return err
 			}
-			more := len(children) == cascadePage
-			children = slices.DeleteFunc(children, func(c change.Row) bool {
-				return now == nil && slices.Contains(w.path, rowOf(tie.Child, c))
-			})
+			more = len(children) == cascadePage
+			children = slices.DeleteFunc(children, func(c change.Row) bool { return now == nil && w.going[rowOf(ties[i].Child, c)] })
 			if len(children) > 0 {
-				if err := w.act(ctx, tie, parent, action, children, now); err != nil {
-					return err
-				}
+				err = w.act(ctx, &ties[i], parent, action, children, now)
+			} else if more {
+				err = fmt.Errorf("the foreign key of %s to %s has a cycle that does not end", ties[i].Child, parent)
 			}
-			if !more {
-				break
-			}
-			if len(children) == 0 {
-				return fmt.Errorf("the foreign key of %s to %s has a cycle that does not end", tie.Child, parent)
+			if err != nil {
+				return err
 			}
 		}
 	}
@@ -161,10 +162,8 @@ func (w *walk) act(ctx context.Context, tie *Tie, parent *change.Table, action A
 	st := &Step{Shape: child, Op: UpdateRows, Keys: children, Exact: true, Tally: TallyUpdated, Count: w.cascade.counts[child.Source]}
 	switch {
 	case action == CascadeAction && now == nil:
-		for _, c := range children {
-			if err := w.from(ctx, child, c, nil); err != nil {
-				return err
-			}
+		if err := w.from(ctx, child, children, nil); err != nil {
+			return err
 		}
 		st.Op, st.Tally, st.Exact = DeleteRows, TallyCleared, false // one may have gone as the child of another
 	case action == CascadeAction:
@@ -198,7 +197,7 @@ func (w *walk) act(ctx context.Context, tie *Tie, parent *change.Table, action A
 	if st.Op == RekeyRows {
 		w.note(child, st.Rows)
 		for i, c := range children {
-			if err := w.from(ctx, child, c, st.Rows[i]); err != nil {
+			if err := w.from(ctx, child, []change.Row{c}, st.Rows[i]); err != nil {
 				return err
 			}
 		}
@@ -250,6 +249,11 @@ func (b *batch) cascade(t *Table, c *change.Change) {
 		group.again = func(source string, key []byte) bool { return byName[source].inexact(key) }
 		b.cascades[t.Setup.Group] = group
 	}
+	if b.joins(t, c) {
+		at := &b.tx.Steps[len(b.tx.Steps)-2]
+		at.Keys = append(at.Keys, c.Before)
+		return
+	}
 	for _, x := range t.tied {
 		delete(b.open, x)
 	}
@@ -258,6 +262,16 @@ func (b *batch) cascade(t *Table, c *change.Change) {
 		st.Rows = []change.Row{c.After}
 	}
 	b.tx.Steps = append(b.tx.Steps, st)
+}
+
+// joins reports whether a delete can go with the one before it: rows of one table go one after another, and their cascades do not come back to it.
+func (b *batch) joins(t *Table, c *change.Change) bool {
+	n := len(b.tx.Steps)
+	if n < 2 || c.Op != change.Delete || t.circular || !t.hashable || b.tx.Single {
+		return false
+	}
+	before, last := &b.tx.Steps[n-2], &b.tx.Steps[n-1]
+	return before.Op == CascadeRows && before.Shape == c.Table && len(before.Rows) == 0 && len(before.Keys) < cascadePage && last.Op == DeleteRows && last.Shape == c.Table
 }
 
 // inexact reports whether the target's row may be newer than the place of the log that is being applied.
@@ -289,6 +303,9 @@ func tie(tables map[string]*Table) error {
 			t.tied = []*Table{t}
 		}
 	}
+	for _, t := range tables {
+		t.circular = reaches(tables, t, t, map[*Table]bool{})
+	}
 	for name, members := range groups {
 		slices.SortFunc(members, func(a, b *Table) int { return cmp.Compare(a.Setup.Source, b.Setup.Source) })
 		for _, t := range members {
@@ -302,6 +319,18 @@ func tie(tables map[string]*Table) error {
 		}
 	}
 	return nil
+}
+
+// reaches reports whether cascades of rows of one table reach another.
+func reaches(tables map[string]*Table, from, to *Table, seen map[*Table]bool) bool {
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	return slices.ContainsFunc(from.Setup.Ties, func(tie Tie) bool {
+		child := tables[tie.Child.Source]
+		return child != nil && (child == to || reaches(tables, child, to, seen))
+	})
 }
 
 // cleared makes a frame that empties a table.

@@ -17,6 +17,8 @@
 //     row that is missing or there twice is a [Violation] and stops everything.
 //   - Folding never loses a column and never drops a delete that the target may need; tables whose key bytes do not decide equality, and
 //     strict tables with further unique indexes, are applied change by change in order.
+//   - What foreign keys of the source do to rows that its log does not name is done in the transaction of the change that they act on, before it. The tables that they tie
+//     go through one lane, and are held and replayed together. Every row changed so is told to who watches before it is committed, and noted with the ledger.
 //   - A row that is read again, or a change behind it, may meet a neighbour in a further unique index that the source has never seen it with. It is taken
 //     away and listed to be read once more; no other row is touched.
 //   - A refused row holds its table, in its lane, from the beginning of its frame. Nothing of the table is applied behind it until

@@ -26,7 +26,7 @@ func (c *cascading) Run(ctx context.Context, st *apply.Step) error {
 }
 
 // Children implements [apply.CascadeSession].
-func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.Table, parent change.Row, limit int) ([]change.Row, error) {
+func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.Table, parents []change.Row, limit int) ([]change.Row, error) {
 	child := tie.Child
 	m, err := c.of(ctx, child)
 	if err != nil {
@@ -44,13 +44,25 @@ func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.
 		}
 	}
 	b = append(append(append(b, " FROM "...), m.name...), " WHERE "...)
+	b = append(b, '(')
 	for n, col := range tie.Columns {
 		if n > 0 {
-			b = append(b, " AND "...)
+			b = append(b, ',')
 		}
-		b = append(append(b, m.names[col]...), '=')
-		b = appendLiteral(b, &parent[shape.Key[n]])
+		b = append(b, m.names[col]...)
 	}
+	b = append(b, ") IN ("...)
+	for i, parent := range parents {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		for n, k := range shape.Key {
+			b = append(b, "(,"[min(n, 1)])
+			b = appendLiteral(b, &parent[k])
+		}
+		b = append(b, ')')
+	}
+	b = append(b, ')')
 	b = strconv.AppendInt(append(b, " LIMIT "...), int64(limit), 10)
 	c.buf = b
 	rows, err := c.rows(ctx, string(b))

@@ -46,7 +46,7 @@ func (c *cascading) Run(ctx context.Context, st *apply.Step) error {
 }
 
 // Children implements [apply.CascadeSession].
-func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.Table, parent change.Row, limit int) ([]change.Row, error) {
+func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.Table, parents []change.Row, limit int) ([]change.Row, error) {
 	child := tie.Child
 	p, err := c.of(ctx, child)
 	if err != nil {
@@ -64,18 +64,24 @@ func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.
 	b.WriteString(" FROM " + p.meta.name + " WHERE ")
 	var oids []uint32
 	c.buf, c.offsets, c.formats = c.buf[:0], append(c.offsets[:0], 0), c.formats[:0]
-	for n, col := range tie.Columns {
-		if n > 0 {
-			b.WriteString(" AND ")
+	b.WriteString("(")
+	list(&b, len(tie.Columns), ", ", func(n int) { b.WriteString(p.meta.columns[tie.Columns[n]].name) })
+	b.WriteString(") IN (")
+	for i, parent := range parents {
+		if i > 0 {
+			b.WriteString(", ")
 		}
-		b.WriteString(p.meta.columns[col].name + " = ")
-		placeholder(&b, n)
-		oids = append(oids, p.meta.columns[col].oid)
-		if err := c.value(&p.meta.columns[col], &parent[shape.Key[n]]); err != nil {
-			return nil, &apply.Refusal{Step: c.step, Row: 0, Code: "crossfade", Reason: fmt.Sprintf("no child in %s can refer to it: %v", child, err)}
+		for n, col := range tie.Columns {
+			b.WriteByte("(,"[min(n, 1)])
+			placeholder(&b, len(oids))
+			oids = append(oids, p.meta.columns[col].oid)
+			if err := c.value(&p.meta.columns[col], &parent[shape.Key[n]]); err != nil {
+				return nil, &apply.Refusal{Step: c.step, Row: 0, Code: "crossfade", Reason: fmt.Sprintf("no child in %s can refer to it: %v", child, err)}
+			}
 		}
+		b.WriteByte(')')
 	}
-	b.WriteString(" LIMIT " + strconv.Itoa(limit))
+	b.WriteString(") LIMIT " + strconv.Itoa(limit))
 	r := c.conn.ExecParams(ctx, b.String(), c.parameters(), oids, c.formats, nil).Read()
 	if r.Err != nil {
 		return nil, classify(fmt.Errorf("look for children in %s: %w", child, r.Err))

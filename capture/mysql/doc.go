@@ -24,7 +24,7 @@
 // # Not here
 //
 // When a chunk is read and what is published is decided by package capture. What a cascade does is read where the log has it; elsewhere (MariaDB,
-// MySQL before 9.6) such foreign keys are refused by the check.
+// MySQL before 9.6) it is carried out by package apply. Changes say whether their session checked foreign keys.
 //
 // # MariaDB
 //
