@@ -136,6 +136,7 @@ func (w *walk) from(ctx context.Context, parent *change.Table, rows []change.Row
 		if action == NoAction {
 			continue
 		}
+		var first parentRow // of the page before
 		for more := true; more; {
 			children, err := w.session.Children(ctx, &ties[i], parent, rows, cascadePage)
 			if err != nil {
@@ -143,12 +144,14 @@ func (w *walk) from(ctx context.Context, parent *change.Table, rows []change.Row
 			}
 			more = len(children) == cascadePage
 			children = slices.DeleteFunc(children, func(c change.Row) bool { return now == nil && w.going[rowOf(ties[i].Child, c)] })
-			if len(children) > 0 {
-				err = w.act(ctx, &ties[i], parent, action, children, now)
-			} else if more {
-				err = fmt.Errorf("the foreign key of %s to %s has a cycle that does not end", ties[i].Child, parent)
+			if len(children) == 0 && !more {
+				break
 			}
-			if err != nil {
+			if len(children) == 0 || rowOf(ties[i].Child, children[0]) == first { // a circle, or a new key that equals the old one
+				return fmt.Errorf("the foreign key of %s to %s finds the same children again", ties[i].Child, parent)
+			}
+			first = rowOf(ties[i].Child, children[0])
+			if err := w.act(ctx, &ties[i], parent, action, children, now); err != nil {
 				return err
 			}
 		}
@@ -339,16 +342,12 @@ func (r *run) cleared(m *change.ControlMessage, seq uint64) (*frame, error) {
 	if t == nil {
 		return nil, fmt.Errorf("frame %d clears %s, which is not part of this migration", seq, m.Table)
 	}
-	target := t.Setup.Target
-	s := r.known[target]
-	if s == nil {
-		var err error
-		if s, err = r.learn(target.ID(), target); err != nil {
-			return nil, err
-		}
+	s, err := r.targetShape(t)
+	if err != nil {
+		return nil, err
 	}
 	fr := r.pool.get()
-	fr.changes = append(fr.changes, change.Change{Table: target, Op: change.Truncate})
+	fr.changes = append(fr.changes, change.Change{Table: t.Setup.Target, Op: change.Truncate})
 	fr.shapes = append(fr.shapes, s)
 	return fr, nil
 }

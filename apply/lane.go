@@ -293,7 +293,7 @@ func blame(r *run, tx *Tx, seq uint64, err error) error {
 		return f
 	}
 	f.reason = refusal.Reason
-	if refusal.Unique && !refusal.Duplicate && t.mode() == lenient && !t.Strict && row >= 0 && row < len(s.Rows) {
+	if s.Op != CascadeRows && refusal.Unique && !refusal.Duplicate && t.mode() == lenient && !t.Strict && row >= 0 && row < len(s.Rows) {
 		f.collides = change.AppendKey(nil, s.Shape.Key, s.Rows[row])
 	}
 	return f

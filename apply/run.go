@@ -269,6 +269,14 @@ func (r *run) learn(id uint64, t *change.Table) (*shape, error) {
 	return s, nil
 }
 
+// targetShape is the shape of a table's target as it is set up.
+func (r *run) targetShape(t *Table) (*shape, error) {
+	if s := r.known[t.Setup.Target]; s != nil {
+		return s, nil
+	}
+	return r.learn(t.Setup.Target.ID(), t.Setup.Target)
+}
+
 // changes dispatches a frame of rows.
 func (r *run) changes(ctx, work context.Context, f *change.Frame, place Place) error {
 	fr, err := r.decode(f)
@@ -426,12 +434,9 @@ func (r *run) recopied(ctx, work context.Context, m *change.ControlMessage, f *c
 
 func (r *run) recopiedFrame(t *Table, m *change.ControlMessage, seq uint64) (*frame, error) {
 	target := t.Setup.Target
-	s := r.known[target]
-	if s == nil {
-		var err error
-		if s, err = r.learn(target.ID(), target); err != nil {
-			return nil, err
-		}
+	s, err := r.targetShape(t)
+	if err != nil {
+		return nil, err
 	}
 	fr := r.pool.get()
 	r.routes = r.routes[:0]

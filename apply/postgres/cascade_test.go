@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -211,6 +212,11 @@ func TestTiedTablesAreHeldAndReplayedTogether(t *testing.T) {
 	w.db.Exec(t, "ALTER TABLE child DROP CONSTRAINT child_name_check")
 	if err := w.applier.Replay(t.Context(), "shop.line"); err != nil {
 		t.Fatal(err)
+	}
+	for _, source := range []string{"shop.parent", "shop.child"} {
+		if err := w.applier.Replay(t.Context(), source); !errors.Is(err, apply.ErrNotHeld) {
+			t.Errorf("%s was not replayed with it: %v", source, err)
+		}
 	}
 	w.family("p 2 3, c 20:2 21:2 30:3 31:3, l 2:0 2:1 2:7 3:0 3:1, s 10:- 11:- 20:20 21:21 30:30 31:31, t 1 2 3 4 5 6 7")
 	if held := w.applier.Stats().Held; len(held) != 0 {

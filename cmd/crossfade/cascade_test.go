@@ -151,7 +151,7 @@ func TestCascadesThatTheLogDoesNotNameSurviveKillsAndACutover(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(r.config, append(config, "cutover:\n  switch:\n"+r.switchStep()...), 0o600); err != nil {
+			if err := os.WriteFile(r.config, append(config, "cutover:\n  max_pause: 20s\n  switch:\n"+r.switchStep()...), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			f := startFamilies(t, source.open(source.user()), parents, 3)
