@@ -28,7 +28,8 @@
 //
 // # MariaDB
 //
-// Positions are a file and an offset, never GTIDs: a set of domains says nothing of the order between them, a snapshot names its file and offset, and every
-// transaction has one. What it costs is that a promoted replica is another log. From 11.4 on events inside a transaction do not say where they end, so
+// Positions are a file and an offset: a set of domains says nothing of the order between them, a snapshot names its file and offset, and every
+// transaction has one. The last GTID of each domain stands beside it and says which history it is: a log that was begun anew, or a restored server, is found by it. What it
+// costs is that a promoted replica is another log. From 11.4 on events inside a transaction do not say where they end, so
 // offsets are counted.
 package mysql

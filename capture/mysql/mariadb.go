@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"context"
 	"database/sql"
@@ -9,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -33,7 +36,7 @@ func (t *tail) startMariaDB(e *event) error {
 		return t.damaged(errors.New("an event of MariaDB"))
 	}
 	c := cursor{b: e.body}
-	c.take(8 + 4) // number, domain
+	id := domainGTID{n: c.uint(8), domain: uint32(c.uint(4)), server: e.server}
 	flags := c.uint8()
 	xid := ""
 	if flags&mariadbGroupCommit != 0 {
@@ -48,6 +51,7 @@ func (t *tail) startMariaDB(e *event) error {
 	if err := t.start(e, transactionStart{}, c.err()); err != nil {
 		return err
 	}
+	t.tx.domain = id
 	t.tx.open = flags&mariadbStandalone == 0
 	if flags&mariadbPreparedXA != 0 {
 		t.tx.xid = xid
@@ -208,4 +212,81 @@ func snapshotPlace(w *wire) (position, error) {
 		return position{}, fmt.Errorf("the server does not say which place of its log a snapshot shows (%q, %q)", file, text)
 	}
 	return filePosition(file, pos), nil
+}
+
+// domainGTID names a transaction of MariaDB. Numbers begin at 1 in each domain.
+type domainGTID struct {
+	domain, server uint32
+	n              uint64
+}
+
+// setDomain notes the last transaction of a domain.
+func (p *position) setDomain(g domainGTID) {
+	for i := range p.domains {
+		if p.domains[i].domain == g.domain {
+			p.domains[i] = g
+			return
+		}
+	}
+	p.domains = append(p.domains, g)
+	slices.SortFunc(p.domains, func(a, b domainGTID) int { return cmp.Compare(a.domain, b.domain) })
+}
+
+func appendDomains(dst []byte, list []domainGTID) []byte {
+	for i, g := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendUint(dst, uint64(g.domain), 10)
+		dst = strconv.AppendUint(append(dst, '-'), uint64(g.server), 10)
+		dst = strconv.AppendUint(append(dst, '-'), g.n, 10)
+	}
+	return dst
+}
+
+// parseDomains reads what MariaDB writes: 0-1-100,3-2-7. A domain comes once.
+func parseDomains(s string) (out []domainGTID, err error) {
+	for part := range strings.SplitSeq(s, ",") {
+		f := strings.Split(strings.TrimSpace(part), "-")
+		var n [3]uint64
+		if len(f) != len(n) {
+			return nil, fmt.Errorf("%q is no GTID of MariaDB", part)
+		}
+		for i := range n {
+			if n[i], err = strconv.ParseUint(f[i], 10, [3]int{32, 32, 64}[i]); err != nil {
+				return nil, fmt.Errorf("%q is no GTID of MariaDB", part)
+			}
+		}
+		g := domainGTID{domain: uint32(n[0]), server: uint32(n[1]), n: n[2]}
+		if slices.ContainsFunc(out, func(o domainGTID) bool { return o.domain == g.domain }) {
+			return nil, fmt.Errorf("domain %d comes twice in %q", g.domain, s)
+		}
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b domainGTID) int { return cmp.Compare(a.domain, b.domain) })
+	return out, nil
+}
+
+// containsDomains compares the history behind a place of the log with the one that was read: after RESET MASTER, or on a server restored from a backup, a file of that
+// name and size may hold another.
+func (s *Source) containsDomains(ctx context.Context, at *position, stop *capture.Stop) error {
+	var text sql.NullString
+	if err := s.db.QueryRowContext(ctx, "SELECT BINLOG_GTID_POS(?, ?)", at.file, at.pos).Scan(&text); err != nil {
+		return fmt.Errorf("ask %s for the GTIDs at %s:%d: %w", s.cfg.Host, at.file, at.pos, s.cfg.explain(err))
+	}
+	var there []domainGTID
+	if text.String != "" {
+		var err error
+		if there, err = parseDomains(text.String); err != nil {
+			return fmt.Errorf("the GTIDs of %s at %s:%d: %w", s.cfg.Host, at.file, at.pos, err)
+		}
+	}
+	for _, g := range at.domains {
+		if !slices.Contains(there, g) {
+			stop.Reason = fmt.Sprintf("its log is another than the one that was read: at %s:%d stand the GTIDs %q, and %s was read (RESET MASTER, or a restored backup)",
+				at.file, at.pos, text.String, appendDomains(nil, at.domains))
+			return stop
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package mysql
 import (
 	"bytes"
 	"compress/zlib"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -137,5 +138,39 @@ func TestTheCheckOfMariaDBNamesWhatIsMissing(t *testing.T) {
 		if !ok {
 			t.Errorf("nobody asks for %s: %+v", grant, found)
 		}
+	}
+}
+
+// A log that was begun anew can have a file of the same name with as many bytes. The GTIDs behind the place say that it is another.
+func TestAnotherHistoryUnderTheSameFileIsRefused(t *testing.T) {
+	for _, version := range []string{"10.11", "11.8"} {
+		server := testdb.NewMariaDB(t, version)
+		d := server.Database(t)
+		s := scoped(t, d)
+		d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY)")
+		from := now(t, s)
+		tail := startTail(t, s, from, tables(t, d))
+		inOneSession(t, d, "INSERT INTO a VALUES (1)", "SET gtid_domain_id = 3", "INSERT INTO a VALUES (2)")
+		events, err := follow(t, s, tail, now(t, s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		place := events[len(events)-1].place
+		if !strings.Contains(place, ";gtid=0-") || !strings.Contains(place, ",3-") {
+			t.Errorf("the place %s names no domains", place)
+		}
+		if err := s.Contains(t.Context(), place); err != nil {
+			t.Errorf("%s: the log that was read: %v", version, err)
+		}
+		d.Exec(t, "FLUSH BINARY LOGS")
+		if err := s.Contains(t.Context(), place); err != nil {
+			t.Errorf("%s: the log that was read, in a file before the last: %v", version, err)
+		}
+		d.Exec(t, "RESET MASTER")
+		d.Exec(t, "CREATE TABLE b (id int PRIMARY KEY)")
+		for i := range 200 { // until the file is as long
+			d.Exec(t, fmt.Sprintf("INSERT INTO b VALUES (%d)", i))
+		}
+		mustStop(t, s.Contains(t.Context(), place), "", "its log is another than the one that was read", "new snapshot")
 	}
 }

@@ -12,7 +12,7 @@ import (
 // Its text is what the rest of crossfade carries around without looking into it:
 //
 //	gtid:<set>[;in=<gtid>;row=<n>][;xa=<xid>+<xid>]
-//	file:<name>:<pos>[;row=<n>][;xa=...]
+//	file:<name>:<pos>[;gtid=<domain>-<server>-<n>,...][;row=<n>][;xa=...]
 //
 // A place inside a transaction is the position before that transaction (so that it is read again from its start) and the number of its rows
 // that are done, counted over all rows as logged, whatever their table. That number means the same on every reading, whatever is selected.
@@ -21,6 +21,9 @@ type position struct {
 	set    gtidSet // transactions read whole
 	file   string  // or the file and the offset after the last transaction read whole
 	pos    uint64
+
+	// domains of MariaDB: the last transaction read of each, of those that were seen. They say nothing of where to go on, but which history it is.
+	domains []domainGTID
 
 	in  gtid   // the transaction that has been read in part; not used by file
 	row uint64 // rows of it that are done
@@ -68,6 +71,8 @@ func readPosition(s string) (position, error) {
 		switch key {
 		case "in":
 			p.in, err = parseGTID(value)
+		case "gtid":
+			p.domains, err = parseDomains(value)
 		case "row":
 			p.row, err = strconv.ParseUint(value, 10, 64)
 		case "xa":
@@ -78,6 +83,9 @@ func readPosition(s string) (position, error) {
 		if err != nil {
 			return p, err
 		}
+	}
+	if !p.byFile && p.domains != nil {
+		return p, fmt.Errorf("domains beside a set of transactions")
 	}
 	if p.byFile && !p.in.isZero() || !p.byFile && p.in.isZero() != (p.row == 0) {
 		return p, fmt.Errorf("transaction and row do not belong together")
@@ -90,6 +98,9 @@ func (p *position) String() string {
 	if p.byFile {
 		b = append(append(append(b, "file:"...), p.file...), ':')
 		b = strconv.AppendUint(b, p.pos, 10)
+		if len(p.domains) > 0 {
+			b = appendDomains(append(b, ";gtid="...), p.domains)
+		}
 	} else {
 		b = p.set.appendText(append(b, "gtid:"...))
 	}
@@ -114,6 +125,7 @@ func (p *position) clone() position {
 	out := *p
 	out.set = p.set.clone()
 	out.prepared = slices.Clone(p.prepared)
+	out.domains = slices.Clone(p.domains)
 	return out
 }
 

@@ -21,6 +21,7 @@ func TestPositionTextIsReadBackAsWritten(t *testing.T) {
 		"gtid:" + uuidA + ":1-5;xa=61.62.1+63..2",
 		"file:binlog.000012:157",
 		"file:bin:log.000012:157;row=3",
+		"file:binlog.000012:157;gtid=0-1-100,3-2-18446744073709551615;row=3;xa=61.62.1",
 		"file:binlog.000012:157;row=3;xa=61.62.1",
 	} {
 		p, err := parsePosition(s)
@@ -41,6 +42,7 @@ func TestPositionRefusesWhatItDoesNotKnow(t *testing.T) {
 		"", "lsn:0/1", "gtid:x:1", "gtid:" + uuidA, "gtid:" + uuidA + ":0", "gtid:" + uuidA + ":5-3", "gtid:" + uuidA + ":1,,",
 		"gtid:" + uuidA + ":1;row=4", "gtid:" + uuidA + ":1;in=" + uuidA + ":2", "gtid:" + uuidA + ":1;in=" + uuidA + ":2-3;row=1",
 		"gtid:" + uuidA + ":tag", "file:x", "file:binlog.1:y", "file:b.1:4;in=" + uuidA + ":2;row=1", "gtid:" + uuidA + ":1;more=1",
+		"file:b.1:4;gtid=", "file:b.1:4;gtid=0-1", "file:b.1:4;gtid=0-1-x", "file:b.1:4;gtid=0-1-2,0-1-3", "gtid:" + uuidA + ":1;gtid=0-1-2",
 	} {
 		if p, err := parsePosition(s); err == nil {
 			t.Errorf("%q was read as %s", s, &p)
@@ -72,6 +74,8 @@ func TestCoversPutsAPlaceInsideATransactionBeforeItsCommit(t *testing.T) {
 		{"file:b.000009:500;row=3", "file:b.000009:700", false},
 		{"file:b.000009:500;row=3", "file:b.000009:500", true},
 		{"file:b.000009:500;row=3", "file:b.000009:500;row=4", false},
+		{"file:b.000009:500;gtid=0-1-7", "file:b.000009:500", true},
+		{"file:b.000009:500", "file:b.000009:501;gtid=0-1-7", false},
 	} {
 		if got, err := coversText(c.at, c.p); err != nil || got != c.want {
 			t.Errorf("%s covers %s: %v, %v; want %v", c.at, c.p, got, err, c.want)

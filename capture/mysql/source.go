@@ -344,6 +344,10 @@ func (s *Source) containsFile(ctx context.Context, at *position, stop *capture.S
 			stop.Reason = fmt.Sprintf("%s has %d bytes, and was read up to %s (a restored backup, or a crash without sync_binlog=1)", file, size, at)
 			return stop
 		}
+		if len(at.domains) > 0 {
+			rows.Close()
+			return s.containsDomains(ctx, at, stop)
+		}
 		return nil
 	}
 	if err := rows.Err(); err != nil {

@@ -98,6 +98,7 @@ type transaction struct {
 	started  bool // its GTID event has been read
 	open     bool // BEGIN has been read
 	id       gtid
+	domain   domainGTID // of MariaDB
 	time     int64
 	rows     uint64 // rows read, whatever their table
 	touched  bool   // some of them of selected tables

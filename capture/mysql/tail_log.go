@@ -128,6 +128,9 @@ func (t *tail) commit() (bool, error) {
 	t.pos.in, t.pos.row = gtid{}, 0
 	if t.pos.byFile {
 		t.pos.pos = t.filePos
+		if t.tx.domain.n > 0 {
+			t.pos.setDomain(t.tx.domain)
+		}
 	} else {
 		t.pos.set.add(t.tx.id)
 	}
