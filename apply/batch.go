@@ -33,7 +33,7 @@ func (s *TableSetup) InOneLane() bool { return s.OneLane || s.Group != "" || !ha
 // Table is the state of one table while it is applied. The dispatcher changes it, and only while all lanes wait.
 type Table struct {
 	Setup TableSetup
-	// Strict and OneLane are in force for the frames behind the last barrier. A table of one lane is applied change by change.
+	// Strict and OneLane are in force for the frames behind the last barrier. A table of one lane is not folded.
 	Strict  bool
 	OneLane bool
 	// hashable: two keys are equal exactly when their bytes are.
@@ -51,8 +51,8 @@ type Table struct {
 }
 
 func newTable(s TableSetup, row *TableRow) (*Table, error) {
-	t := &Table{Setup: s, hashable: !s.InOneLane(), Strict: row.Strict, WasStrict: row.StrictSeq > 0, OneLane: row.OneLane, settled: row.Settled || row.Strict, noted: row.Settled}
-	if !t.hashable && !t.OneLane {
+	t := &Table{Setup: s, hashable: !s.OneLane && hashable(s.Target), Strict: row.Strict, WasStrict: row.StrictSeq > 0, OneLane: row.OneLane, settled: row.Settled || row.Strict, noted: row.Settled}
+	if s.InOneLane() && !t.OneLane {
 		return nil, fmt.Errorf("apply table %s: its rows were spread over lanes by their keys until now, and these keys do not allow it: run the setup again", s.Source)
 	}
 	return t, nil

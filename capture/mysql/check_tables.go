@@ -131,7 +131,7 @@ func (c *checker) cascades(ctx context.Context) error {
 			parent := f.RefSchema + "." + f.RefTable
 			if !logged {
 				c.add(catalog.Info, "cascade", t.String(), fmt.Sprintf("foreign key %s to %s is ON DELETE %s ON UPDATE %s, and the log does not name the rows that it changes: they are changed in the target by the same rule",
-					f.Name, parent, f.OnDelete, f.OnUpdate), fmt.Sprintf("none needed; %s and %s go through one lane together, change by change", parent, t))
+					f.Name, parent, f.OnDelete, f.OnUpdate), fmt.Sprintf("none needed; %s and %s go through one lane together", parent, t))
 				continue
 			}
 			if !migrated[parent] {
