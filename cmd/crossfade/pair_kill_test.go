@@ -140,7 +140,7 @@ func cutOverPair(t *testing.T, source, target *end) {
 		t.Fatal(err)
 	}
 	app := source.user()
-	if err := os.WriteFile(r.config, append(config, "cutover:\n  switch:\n"+r.switchStep()...), 0o600); err != nil {
+	if err := os.WriteFile(r.config, append(config, "cutover:\n  max_pause: 20s\n  switch:\n"+r.switchStep()...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w := startTraffic(t, source, source.open(app), 4, 2*time.Millisecond)

@@ -23,6 +23,7 @@ type verdict struct {
 	accepted    []string     // writes that the gate of the old database did not refuse
 
 	mu       sync.Mutex
+	shown    map[string]int // examples, by what they show
 	examples []string
 }
 
@@ -30,8 +31,16 @@ type verdict struct {
 func (v *verdict) example(format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.examples) < 8 {
-		v.examples = append(v.examples, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	what, rest, _ := strings.Cut(text, " ")
+	table, _, _ := strings.Cut(rest, " ")
+	what += table
+	if v.shown == nil {
+		v.shown = map[string]int{}
+	}
+	if v.shown[what] < 4 { // tables are judged side by side: none may take the room of the others
+		v.shown[what]++
+		v.examples = append(v.examples, text)
 	}
 }
 
