@@ -45,18 +45,16 @@ type Tie struct {
 
 // Cascade is what a step of foreign keys knows beside its rows.
 type Cascade struct {
-	ties   map[string][]Tie // by source table of the parent
-	counts map[string]int   // of the children's source tables, in Tx.Counts
-	// again says of a child whether it has to be read again when a cascade has met it.
-	again func(source string, key []byte) bool
+	tables map[string]*Table // that are tied, by source
+	counts map[string]int    // of the tables, in Tx.Counts
 }
 
 // Shapes are the tables that the step may change.
 func (c *Cascade) Shapes() (out []*change.Table) {
-	for _, ties := range c.ties {
-		for i := range ties {
-			if !slices.Contains(out, ties[i].Child) {
-				out = append(out, ties[i].Child)
+	for _, t := range c.tables {
+		for i := range t.Setup.Ties {
+			if child := t.Setup.Ties[i].Child; !slices.Contains(out, child) {
+				out = append(out, child)
 			}
 		}
 	}
@@ -69,7 +67,7 @@ type Cascaded struct {
 	Again bool // it has to be read again
 }
 
-// cascadePage is how many children are read at a time.
+// cascadePage is how many children are looked at together.
 const cascadePage = 1000
 
 // maxCascaded is how many keys one transaction notes. Of a table with more only that it changed is noted: its key is empty then.
@@ -77,9 +75,9 @@ const maxCascaded = 100_000
 
 // CascadeSession is what carries out a cascade: a [Session] in the middle of a transaction.
 type CascadeSession interface {
-	// Children returns up to limit rows of the tie's child table that refer to one of the parents, rows in which the parent's key stands. Only their keys are there. Shape
-	// is the parent's.
-	Children(ctx context.Context, tie *Tie, shape *change.Table, parents []change.Row, limit int) ([]change.Row, error)
+	// Children returns up to limit rows of the tie's child table that refer to one of the parents, rows in which the parent's key stands. Only their keys are
+	// there. Shape is the parent's. Those that refer to now already, byte for byte, are left out: a server may call an old key and a new one equal.
+	Children(ctx context.Context, tie *Tie, shape *change.Table, parents []change.Row, now change.Row, limit int) ([]change.Row, error)
 	// Run runs one step, and counts what it changes.
 	Run(ctx context.Context, st *Step) error
 }
@@ -89,42 +87,46 @@ type walk struct {
 	session CascadeSession
 	cascade *Cascade
 	tx      *Tx
-	going   map[parentRow]bool // rows that go and whose children are being looked at: a cycle ends at them
+	going   map[string]map[string]bool // keys, by table, of rows that go and whose children are being looked at: a circle ends at them
 }
 
-type parentRow struct{ table, key string }
-
-func rowOf(t *change.Table, row change.Row) parentRow {
-	return parentRow{t.Source, string(change.AppendKey(nil, t.Key, row))}
+func keyOf(t *change.Table, row change.Row) string {
+	return string(change.AppendKey(nil, t.Key, row))
 }
 
 // Follow carries out what foreign keys do when the rows of a cascade step go, or get another key. It notes the children in tx.
 func (st *Step) Follow(ctx context.Context, tx *Tx, session CascadeSession) error {
-	w := &walk{session: session, cascade: st.Cascade, tx: tx, going: map[parentRow]bool{}}
+	w := &walk{session: session, cascade: st.Cascade, tx: tx, going: map[string]map[string]bool{}}
 	if len(st.Rows) == 0 {
-		return w.from(ctx, st.Shape, st.Keys, nil)
+		return w.from(ctx, st.Shape, st.Keys, nil, false)
 	}
 	for i := range st.Keys {
-		if err := w.from(ctx, st.Shape, st.Keys[i:i+1], st.Rows[i]); err != nil {
+		if err := w.from(ctx, st.Shape, st.Keys[i:i+1], st.Rows[i], false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// from looks at the children of rows that go, or of one whose key becomes now's.
-func (w *walk) from(ctx context.Context, parent *change.Table, rows []change.Row, now change.Row) error {
-	ties := w.cascade.ties[parent.Source]
-	if len(ties) == 0 {
+// from looks at the children of rows that go, or of one whose key becomes now's. In doubt whether that happens to these rows at all, for they may be newer than the log, the children
+// are read again where that is possible.
+func (w *walk) from(ctx context.Context, parent *change.Table, rows []change.Row, now change.Row, doubt bool) error {
+	ties := w.cascade.tables[parent.Source].Setup.Ties
+	if len(ties) == 0 || len(rows) == 0 {
 		return nil
 	}
 	if now == nil {
+		going := w.going[parent.Source]
+		if going == nil {
+			going = map[string]bool{}
+			w.going[parent.Source] = going
+		}
 		for _, r := range rows {
-			w.going[rowOf(parent, r)] = true
+			going[keyOf(parent, r)] = true
 		}
 		defer func() {
 			for _, r := range rows {
-				delete(w.going, rowOf(parent, r))
+				delete(going, keyOf(parent, r))
 			}
 		}()
 	}
@@ -133,25 +135,8 @@ func (w *walk) from(ctx context.Context, parent *change.Table, rows []change.Row
 		if now != nil {
 			action = ties[i].OnUpdate
 		}
-		if action == NoAction {
-			continue
-		}
-		var first parentRow // of the page before
-		for more := true; more; {
-			children, err := w.session.Children(ctx, &ties[i], parent, rows, cascadePage)
-			if err != nil {
-				return err
-			}
-			more = len(children) == cascadePage
-			children = slices.DeleteFunc(children, func(c change.Row) bool { return now == nil && w.going[rowOf(ties[i].Child, c)] })
-			if len(children) == 0 && !more {
-				break
-			}
-			if len(children) == 0 || rowOf(ties[i].Child, children[0]) == first { // a circle, or a new key that equals the old one
-				return fmt.Errorf("the foreign key of %s to %s finds the same children again", ties[i].Child, parent)
-			}
-			first = rowOf(ties[i].Child, children[0])
-			if err := w.act(ctx, &ties[i], parent, action, children, now); err != nil {
+		if action != NoAction {
+			if err := w.along(ctx, &ties[i], parent, action, rows, now, doubt); err != nil {
 				return err
 			}
 		}
@@ -159,69 +144,148 @@ func (w *walk) from(ctx context.Context, parent *change.Table, rows []change.Row
 	return nil
 }
 
-// act does to children what the foreign key says. What it does to their own children comes first where they go, as their rows are needed to find them.
-func (w *walk) act(ctx context.Context, tie *Tie, parent *change.Table, action Action, children []change.Row, now change.Row) error {
+// along follows one foreign key, page by page: the children of a page are not found again.
+func (w *walk) along(ctx context.Context, tie *Tie, parent *change.Table, action Action, rows []change.Row, now change.Row, doubt bool) error {
 	child := tie.Child
-	st := &Step{Shape: child, Op: UpdateRows, Keys: children, Exact: true, Tally: TallyUpdated, Count: w.cascade.counts[child.Source]}
-	switch {
-	case action == CascadeAction && now == nil:
-		if err := w.from(ctx, child, children, nil); err != nil {
+	first := ""
+	for more := true; more; {
+		limit, going := cascadePage, map[string]bool(nil)
+		if now == nil { // rows that go already are found, too
+			going = w.going[child.Source]
+			limit += len(going)
+		}
+		children, err := w.session.Children(ctx, tie, parent, rows, now, limit)
+		if err != nil {
 			return err
 		}
-		st.Op, st.Tally, st.Exact = DeleteRows, TallyCleared, false // one may have gone as the child of another
-	case action == CascadeAction:
-		for _, c := range children {
-			row := make(change.Row, len(child.Columns))
-			for n, col := range tie.Columns {
-				row[col] = now[parent.Key[n]]
-			}
-			for _, k := range child.Key {
-				if slices.Contains(tie.Columns, k) {
-					st.Op, st.Ordered = RekeyRows, true
-				} else {
-					row[k] = c[k]
-				}
-			}
-			st.Rows = append(st.Rows, row)
+		more = len(children) == limit
+		children = slices.DeleteFunc(children, func(c change.Row) bool { return going[keyOf(child, c)] })
+		if len(children) == 0 {
+			return nil
 		}
-	default:
-		for _, c := range children {
-			row := make(change.Row, len(child.Columns))
-			for _, k := range child.Key {
-				row[k] = c[k]
-			}
-			for _, col := range tie.Columns {
-				row[col] = change.Value{Kind: change.Null}
-			}
-			st.Rows = append(st.Rows, row)
+		if len(children) > cascadePage {
+			children, more = children[:cascadePage], true
+		}
+		if keyOf(child, children[0]) == first {
+			return fmt.Errorf("the foreign key of %s to %s finds row %s again after it was changed: does a trigger of the target change it back", child, parent, child.KeyString(children[0]))
+		}
+		first = keyOf(child, children[0])
+		if action == CascadeAction && now == nil {
+			err = w.remove(ctx, child, children, doubt)
+		} else {
+			err = w.change(ctx, tie, parent, action, children, now, doubt)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	w.note(child, children)
-	if st.Op == RekeyRows {
-		w.note(child, st.Rows)
-		for i, c := range children {
-			if err := w.from(ctx, child, []change.Row{c}, st.Rows[i]); err != nil {
+	return nil
+}
+
+// remove deletes children. What becomes of their own comes first, as their rows are needed to find them.
+func (w *walk) remove(ctx context.Context, child *change.Table, children []change.Row, doubt bool) error {
+	var sure, unsure []change.Row
+	for _, c := range children {
+		again := w.uncertain(child, c, doubt)
+		w.note(child, c, again)
+		if again {
+			unsure = append(unsure, c)
+		} else {
+			sure = append(sure, c)
+		}
+	}
+	if err := w.from(ctx, child, sure, nil, doubt); err != nil {
+		return err
+	}
+	if err := w.from(ctx, child, unsure, nil, true); err != nil {
+		return err
+	}
+	return w.delete(ctx, child, children)
+}
+
+// delete deletes rows, of which some may have gone as children of another.
+func (w *walk) delete(ctx context.Context, t *change.Table, keys []change.Row) error {
+	return w.session.Run(ctx, &Step{Shape: t, Op: DeleteRows, Keys: keys, Tally: TallyCleared, Count: w.cascade.counts[t.Source]})
+}
+
+// change gives children another foreign key, or none.
+//
+// While rows of their table are read again the new key, or a value of a further unique index, may be taken by a row that is newer than the log. So a child that could
+// meet one is taken away, with what stands under its new key, and both are read again.
+func (w *walk) change(ctx context.Context, tie *Tie, parent *change.Table, action Action, children []change.Row, now change.Row, doubt bool) error {
+	child, t := tie.Child, w.cascade.tables[tie.Child.Source]
+	moves := action == CascadeAction && slices.ContainsFunc(tie.Columns, func(col int) bool { return slices.Contains(child.Key, col) })
+	st := &Step{Shape: child, Op: UpdateRows, Exact: true, Tally: TallyUpdated, Count: w.cascade.counts[child.Source]}
+	if moves {
+		st.Op, st.Ordered = RekeyRows, true
+	}
+	var away []change.Row
+	for _, c := range children {
+		row := tie.rewrite(parent, c, now)
+		again := w.uncertain(child, c, doubt)
+		if moves {
+			if err := w.from(ctx, child, []change.Row{c}, row, doubt || again); err != nil {
 				return err
 			}
+			again = again || w.uncertain(child, row, doubt)
 		}
+		drop := !t.Strict && (t.Setup.Unique || moves && again)
+		w.note(child, c, again || drop)
+		if moves {
+			w.note(child, row, again || drop)
+		}
+		switch {
+		case drop && moves:
+			away = append(away, c, row)
+		case drop:
+			away = append(away, c)
+		default:
+			st.Keys, st.Rows = append(st.Keys, c), append(st.Rows, row)
+		}
+	}
+	if len(away) > 0 {
+		if err := w.delete(ctx, child, away); err != nil {
+			return err
+		}
+	}
+	if len(st.Keys) == 0 {
+		return nil
 	}
 	return w.session.Run(ctx, st)
 }
 
-func (w *walk) note(t *change.Table, rows []change.Row) {
-	all := RecopyKey{Source: t.Source, Seq: w.tx.To.Seq}
-	if w.tx.From == w.tx.To.Seq { // a replay changes rows behind the frame that all lanes stand on already
-		all.Seq++
+// uncertain reports whether the row of a child has to be read again when a cascade has come upon it.
+func (w *walk) uncertain(child *change.Table, row change.Row, doubt bool) bool {
+	t := w.cascade.tables[child.Source]
+	return !t.Strict && (doubt || t.inexact(change.AppendKey(nil, child.Key, row)))
+}
+
+// rewrite returns the child's key and its foreign key, as it refers to now's key, or to nothing.
+func (tie *Tie) rewrite(parent *change.Table, c, now change.Row) change.Row {
+	row := make(change.Row, len(tie.Child.Columns))
+	for _, k := range tie.Child.Key {
+		row[k] = c[k]
 	}
-	for _, row := range rows {
-		k := all
-		k.Key = change.AppendKey(nil, t.Key, row)
-		again := w.cascade.again(t.Source, k.Key)
-		if len(w.tx.Cascaded) < maxCascaded || again {
-			w.tx.Cascaded = append(w.tx.Cascaded, Cascaded{k, again})
-		} else if last := &w.tx.Cascaded[len(w.tx.Cascaded)-1]; last.Source != t.Source || last.Key != nil {
-			w.tx.Cascaded = append(w.tx.Cascaded, Cascaded{RecopyKey: all})
+	for n, col := range tie.Columns {
+		row[col] = change.Value{Kind: change.Null}
+		if now != nil && tie.OnUpdate == CascadeAction {
+			row[col] = now[parent.Key[n]]
 		}
+	}
+	return row
+}
+
+// note notes a row that is changed.
+func (w *walk) note(t *change.Table, row change.Row, again bool) {
+	k := RecopyKey{Source: t.Source, Seq: w.tx.To.Seq}
+	if w.tx.From == w.tx.To.Seq { // a replay changes rows behind the frame that all lanes stand on already
+		k.Seq++
+	}
+	if len(w.tx.Cascaded) < maxCascaded || again {
+		k.Key = change.AppendKey(nil, t.Key, row)
+		w.tx.Cascaded = append(w.tx.Cascaded, Cascaded{k, again})
+	} else if last := &w.tx.Cascaded[len(w.tx.Cascaded)-1]; last.Source != t.Source || last.Key != nil {
+		w.tx.Cascaded = append(w.tx.Cascaded, Cascaded{RecopyKey: k})
 	}
 }
 
@@ -235,6 +299,21 @@ func (t *Table) acts(c *change.Change) bool {
 	})
 }
 
+// cascadeWork is what a change on which foreign keys act counts for when transactions are measured out, in changes: nobody knows how many children it has.
+const cascadeWork = 100
+
+// work is how much items are, for the bounds of a transaction.
+func work(fr *frame, items []item) int {
+	n := len(items)
+	for i := range items {
+		c, s := &fr.changes[items[i].index], fr.shapes[items[i].index]
+		if len(s.table.Setup.Ties) > 0 && s.table.acts(c) {
+			n += cascadeWork - 1
+		}
+	}
+	return n
+}
+
 // cascade puts a step before a change on which foreign keys act. Nothing of the tied tables may pass it, in either direction.
 func (b *batch) cascade(t *Table, c *change.Change) {
 	if b.cascades == nil {
@@ -242,14 +321,11 @@ func (b *batch) cascade(t *Table, c *change.Change) {
 	}
 	group := b.cascades[t.Setup.Group]
 	if group == nil {
-		group = &Cascade{ties: map[string][]Tie{}, counts: map[string]int{}}
-		byName := map[string]*Table{}
+		group = &Cascade{tables: map[string]*Table{}, counts: map[string]int{}}
 		for _, x := range t.tied {
-			group.ties[x.Setup.Source] = x.Setup.Ties
+			group.tables[x.Setup.Source] = x
 			group.counts[x.Setup.Source] = b.countOf(x)
-			byName[x.Setup.Source] = x
 		}
-		group.again = func(source string, key []byte) bool { return byName[source].inexact(key) }
 		b.cascades[t.Setup.Group] = group
 	}
 	if b.joins(t, c) {

@@ -104,6 +104,7 @@ type refusal struct {
 type unit struct {
 	frame    *frame // nil when the lane has no changes in it
 	items    []item
+	work     int // in items
 	size     int64
 	seq      uint64 // of the frame
 	place    Place  // what the ledger may stand on after it: the frame, or a later one without work for this lane
@@ -215,7 +216,7 @@ func (q *queue) prefix(maxItems int, maxBytes int64) int {
 		if u.stop != nil {
 			return max(i, 1) // what is before it, or it alone
 		}
-		items += len(u.items)
+		items += u.work
 		bytes += u.size
 		if i > 0 && (items > maxItems || bytes > maxBytes) {
 			return i

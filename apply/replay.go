@@ -359,7 +359,7 @@ func (p *replay) add(fr *frame, f *change.Frame, first uint64) error {
 
 func (p *replay) push(u unit) {
 	p.units = append(p.units, u)
-	p.items += len(u.items)
+	p.items += work(u.frame, u.items)
 	p.bytes += u.size
 }
 

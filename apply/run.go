@@ -347,6 +347,7 @@ func (r *run) hand(ctx context.Context, fr *frame, place Place, routes []routed,
 		if len(u.items) > 0 {
 			u.frame = fr
 			u.size = fr.size * int64(len(u.items)) / int64(max(1, len(routes)))
+			u.work = work(fr, u.items)
 		} else {
 			fr.release()
 		}

@@ -3,36 +3,62 @@ package capture
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+
+	"github.com/crossfade-io/crossfade/internal/change"
 )
 
 // Repair reads rows of a copied table again. The table is not strict from the frame that names them until it has taken the steps to strictness
 // again: the read may see changes that are published behind its rows. It returns the sequence of the strict frame.
 //
+// Cascades that come upon such a row may be wrong about its children. So the tables that they reach through it are not strict for that time either, and what they
+// come upon is listed and read again.
+//
 // Once begun it goes on when ctx ends, as long as the publisher runs: nobody else would make the table strict again.
-func (s *Snapshot) Repair(ctx context.Context, source string, rows []Recopy) (uint64, error) {
-	for _, c := range s.tables {
-		if c.table.String() != source {
-			continue
+func (s *Snapshot) Repair(ctx context.Context, source string, rows []Recopy, reached []string) (seq uint64, err error) {
+	var tables []*tableCopy // source and reached
+	for _, name := range append([]string{source}, reached...) {
+		i := slices.IndexFunc(s.tables, func(c *tableCopy) bool { return c.table.String() == name })
+		if i < 0 {
+			return 0, fmt.Errorf("%s is no table of this migration", name)
 		}
-		if p := s.Progress()[source]; !p.Strict {
-			return 0, fmt.Errorf("%s is still being copied; wait until it is strict", source)
+		if p := s.Progress()[name]; !p.Strict {
+			return 0, fmt.Errorf("%s is still being copied; wait until it is strict", name)
 		}
-		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-		var watch sync.WaitGroup
-		defer watch.Wait()
-		defer cancel(nil)
-		watch.Go(func() {
-			select {
-			case <-s.pub.ended:
-				cancel(ErrEnded)
-			case <-ctx.Done():
-			}
-		})
-		if _, err := s.recopy(ctx, c, rows); err != nil {
+		tables = append(tables, s.tables[i])
+	}
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel(nil)
+	watch.Go(func() {
+		select {
+		case <-s.pub.ended:
+			cancel(ErrEnded)
+		case <-ctx.Done():
+		}
+	})
+	for _, c := range tables[1:] {
+		if err := s.loosen(ctx, c); err != nil {
 			return 0, err
 		}
-		return s.makeStrict(ctx, c)
 	}
-	return 0, fmt.Errorf("%s is no table of this migration", source)
+	if _, err := s.recopy(ctx, tables[0], rows); err != nil {
+		return 0, err
+	}
+	for _, c := range tables {
+		if seq, err = s.makeStrict(ctx, c); err != nil {
+			return 0, err
+		}
+	}
+	return seq, nil
+}
+
+// loosen says that a table is not strict, without naming rows that are read again.
+func (s *Snapshot) loosen(ctx context.Context, c *tableCopy) error {
+	return s.hold(ctx, func(string) error {
+		_, err := s.pub.announce(ctx, change.ControlMessage{Type: change.Recopied, Table: c.table.String()})
+		return err
+	})
 }

@@ -18,6 +18,7 @@ type cascading struct {
 
 // Run implements [apply.CascadeSession].
 func (c *cascading) Run(ctx context.Context, st *apply.Step) error {
+	c.patience.Progress()
 	tx := apply.Tx{Steps: []apply.Step{*st}}
 	if err := c.session.step(ctx, &tx, 0); err != nil {
 		return st.Blame(err, c.step)
@@ -26,7 +27,8 @@ func (c *cascading) Run(ctx context.Context, st *apply.Step) error {
 }
 
 // Children implements [apply.CascadeSession].
-func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.Table, parents []change.Row, limit int) ([]change.Row, error) {
+func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.Table, parents []change.Row, now change.Row, limit int) ([]change.Row, error) {
+	c.patience.Progress()
 	child := tie.Child
 	m, err := c.of(ctx, child)
 	if err != nil {
@@ -63,6 +65,18 @@ func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.
 		b = append(b, ')')
 	}
 	b = append(b, ')')
+	if now != nil {
+		for n, col := range tie.Columns {
+			b = append(b, []string{" AND NOT (", " AND "}[min(n, 1)]...)
+			if child.Columns[col].Kind == change.Text {
+				b = append(append(append(b, "CAST(CONVERT("...), m.names[col]...), " USING utf8mb4) AS BINARY) = CAST("...)
+				b = append(appendLiteral(b, &now[shape.Key[n]]), " AS BINARY)"...)
+			} else {
+				b = appendLiteral(append(append(b, m.names[col]...), " = "...), &now[shape.Key[n]])
+			}
+		}
+		b = append(b, ')')
+	}
 	b = strconv.AppendInt(append(b, " LIMIT "...), int64(limit), 10)
 	c.buf = b
 	rows, err := c.rows(ctx, string(b))

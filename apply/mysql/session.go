@@ -21,7 +21,8 @@ const (
 	maxStatementBytes = 1 << 20
 	// largeBuffer is not kept: one very large row must not hold its memory for ever.
 	largeBuffer = 16 << 20
-	// applyTimeout bounds one transaction, so that a server that hangs is left. What became of it the ledger says.
+	// applyTimeout bounds one transaction, and of one that carries out cascades each of their steps, so that a server that hangs is left. What became of it the
+	// ledger says.
 	applyTimeout = 10 * time.Minute
 )
 
@@ -34,8 +35,9 @@ type session struct {
 	largest int // max_allowed_packet
 	broken  bool
 
-	buf   []byte
-	tally []apply.Count // of the transaction under way
+	buf      []byte
+	tally    []apply.Count // of the transaction under way
+	patience *apply.Patience
 }
 
 // Broken implements [apply.Session].
@@ -145,10 +147,10 @@ func (s *session) of(ctx context.Context, shape *change.Table) (*meta, error) {
 
 // Apply implements [apply.Session].
 func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
+	s.patience = nil
 	if !slices.ContainsFunc(tx.Steps, func(st apply.Step) bool { return st.Op == apply.EmptyTable }) { // which takes as long as the table is large
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, applyTimeout)
-		defer cancel()
+		ctx, s.patience = apply.BePatient(ctx, applyTimeout)
+		defer s.patience.End()
 	}
 	for i := range tx.Steps {
 		if _, err := s.of(ctx, tx.Steps[i].Shape); err != nil {

@@ -32,6 +32,7 @@ type cascading struct {
 
 // Run implements [apply.CascadeSession].
 func (c *cascading) Run(ctx context.Context, st *apply.Step) error {
+	c.patience.Progress()
 	tx := apply.Tx{Steps: []apply.Step{*st}}
 	c.openPipe(ctx)
 	err := c.session.step(ctx, &tx, 0)
@@ -46,7 +47,8 @@ func (c *cascading) Run(ctx context.Context, st *apply.Step) error {
 }
 
 // Children implements [apply.CascadeSession].
-func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.Table, parents []change.Row, limit int) ([]change.Row, error) {
+func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.Table, parents []change.Row, now change.Row, limit int) ([]change.Row, error) {
+	c.patience.Progress()
 	child := tie.Child
 	p, err := c.of(ctx, child)
 	if err != nil {
@@ -81,7 +83,29 @@ func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.
 		}
 		b.WriteByte(')')
 	}
-	b.WriteString(") LIMIT " + strconv.Itoa(limit))
+	b.WriteByte(')')
+	if now != nil {
+		b.WriteString(" AND NOT (")
+		list(&b, len(tie.Columns), " AND ", func(n int) {
+			col := &p.meta.columns[tie.Columns[n]]
+			text := ""
+			if child.Columns[tie.Columns[n]].Kind == change.Text {
+				text = `::text COLLATE "C"`
+			}
+			b.WriteString(col.name + text + " = ")
+			placeholder(&b, len(oids))
+			b.WriteString(text)
+			oids = append(oids, col.oid)
+			if err == nil {
+				err = c.value(col, &now[shape.Key[n]])
+			}
+		})
+		b.WriteByte(')')
+		if err != nil {
+			return nil, &apply.Refusal{Step: c.step, Row: 0, Code: "crossfade", Reason: fmt.Sprintf("no child in %s can get the new key: %v", child, err)}
+		}
+	}
+	b.WriteString(" LIMIT " + strconv.Itoa(limit))
 	r := c.conn.ExecParams(ctx, b.String(), c.parameters(), oids, c.formats, nil).Read()
 	if r.Err != nil {
 		return nil, classify(fmt.Errorf("look for children in %s: %w", child, r.Err))

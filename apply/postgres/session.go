@@ -23,7 +23,8 @@ const (
 	largeBuffer = 16 << 20
 	// minJoinRows is how many rows pay for planning a statement for all of them.
 	minJoinRows = 8
-	// applyTimeout bounds one transaction, so that a server that hangs is left. What became of it the ledger says.
+	// applyTimeout bounds one transaction, and of one that carries out cascades each of their steps, so that a server that hangs is left. What became of it the
+	// ledger says.
 	applyTimeout = 10 * time.Minute
 )
 
@@ -41,6 +42,7 @@ type session struct {
 	unflushed int
 	tally     []apply.Count // of the transaction under way
 	generic   bool          // plans of this transaction are made once
+	patience  *apply.Patience
 
 	buf     []byte
 	offsets []int
@@ -151,10 +153,10 @@ func (s *session) of(ctx context.Context, shape *change.Table) (*prepared, error
 
 // Apply implements [apply.Session].
 func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
+	s.patience = nil
 	if !slices.ContainsFunc(tx.Steps, func(st apply.Step) bool { return st.Op == apply.EmptyTable }) { // which takes as long as the table is large
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, applyTimeout)
-		defer cancel()
+		ctx, s.patience = apply.BePatient(ctx, applyTimeout)
+		defer s.patience.End()
 	}
 	if err := s.refresh(ctx); err != nil {
 		return err

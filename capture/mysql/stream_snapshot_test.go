@@ -498,7 +498,7 @@ func TestARepairReadsRowsAgainAndEndsStrict(t *testing.T) {
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	seq, err := l.snapshot.Repair(gone, d.Name+".a", list)
+	seq, err := l.snapshot.Repair(gone, d.Name+".a", list, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -511,7 +511,7 @@ func TestARepairReadsRowsAgainAndEndsStrict(t *testing.T) {
 	l.reached()
 	c.equals()
 	l.stop()
-	if _, err := l.snapshot.Repair(t.Context(), d.Name+".a", list); err == nil {
+	if _, err := l.snapshot.Repair(t.Context(), d.Name+".a", list, nil); err == nil {
 		t.Error("a repair after the end")
 	}
 }

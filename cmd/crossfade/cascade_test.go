@@ -131,6 +131,26 @@ func sameFamilies(t *testing.T, source, target *end) {
 	}
 }
 
+// repairFamilies repairs rows through which cascades go while they do: the tables that they reach are not strict for that time, and are compared again before the migration is
+// ready.
+func repairFamilies(t *testing.T, r *rig, source, target *end) {
+	t.Helper()
+	for _, q := range []string{"INSERT INTO parent VALUES (9000000, 1)", "INSERT INTO child VALUES (9000001, 9000000, 1), (9000002, 9000000, 1)", "INSERT INTO leaf (id, child) VALUES (9000001, 9000001)"} {
+		execOn(t, source, q)
+	}
+	r.until("the rows to be spoilt", time.Minute, func(control.Status) bool {
+		return len(rowsOf(t, target, "SELECT id FROM leaf WHERE id = 9000001")) > 0
+	})
+	execOn(t, target, "SET session_replication_role = replica; DELETE FROM child WHERE id = 9000001; UPDATE child SET v = 7 WHERE id = 9000002")
+	if exit, out, errs := r.crossfade("verify", "--repair", "--table", strings.TrimSuffix(source.tables, "*")+"child"); exit != 0 {
+		t.Fatalf("repair: exit %d\n%s%s", exit, out, errs)
+	}
+	if n := rowsOf(t, target, "SELECT count(*) FROM child WHERE id > 9000000 AND v = 1"); strings.Join(n, "") != "2" {
+		t.Errorf("%s of 2 rows are repaired", n)
+	}
+	r.waitReady()
+}
+
 // A source that does not log what its foreign keys do: the daemon is killed while it copies and follows them, and at the end every row is equal. Then the writes move, under
 // load, and every child that a cascade has touched was compared before the decision.
 func TestCascadesThatTheLogDoesNotNameSurviveKillsAndACutover(t *testing.T) {
@@ -173,6 +193,9 @@ func TestCascadesThatTheLogDoesNotNameSurviveKillsAndACutover(t *testing.T) {
 				r.start()
 			}
 			r.waitReady()
+			if target.engine == "postgres" {
+				repairFamilies(t, r, source, target)
+			}
 			if exit, out, errs := r.crossfade("cutover", "--json"); exit != 0 {
 				t.Fatalf("cutover: exit %d\n%s%s", exit, out, errs)
 			}

@@ -39,6 +39,7 @@ type migration struct {
 	trouble   trouble
 	progress  progress
 	applying  applying
+	repairs   repairs
 }
 
 // ends are the two databases, the mapping between them, and the stream.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/crossfade-io/crossfade/apply"
@@ -88,12 +89,23 @@ func (m *migration) repair(ctx context.Context, differences []verify.Difference)
 	for _, d := range differences {
 		keys[d.Table] = append(keys[d.Table], d.TargetKey())
 	}
+	// A cascade through a row that is being read again may miss the children of that row, and nobody may be there to say so at the end.
+	var doubtful []string
+	for table := range keys {
+		doubtful = append(doubtful, m.plan.Reached(table)...)
+	}
+	if len(doubtful) > 0 {
+		defer m.repairs.begin(keys)()
+		if err := m.verifier.Doubt(ctx, doubtful); err != nil {
+			return err
+		}
+	}
 	for table, list := range keys {
 		rows, err := m.recopies(table, list)
 		if err != nil {
 			return err
 		}
-		seq, err := snapshot.Repair(ctx, table, rows)
+		seq, err := snapshot.Repair(ctx, table, rows, m.plan.Reached(table))
 		if err != nil {
 			return err
 		}
@@ -101,15 +113,50 @@ func (m *migration) repair(ctx context.Context, differences []verify.Difference)
 			return err
 		}
 	}
-	// A cascade through a row that was being read again may have missed the children of that row.
-	var doubtful []string
-	for table := range keys {
-		doubtful = append(doubtful, m.plan.Reached(table)...)
+	return nil
+}
+
+// repairs are the tables that are being repaired, from before the first frame that says so.
+type repairs struct {
+	mu     sync.Mutex
+	tables map[string]int // how often
+}
+
+// begin notes tables, and returns what takes them off again.
+func (r *repairs) begin(keys map[string][][]byte) (end func()) {
+	add := func(n int) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.tables == nil {
+			r.tables = map[string]int{}
+		}
+		for t := range keys {
+			r.tables[t] += n
+		}
 	}
-	if len(doubtful) == 0 {
-		return nil
+	add(1)
+	return func() { add(-1) }
+}
+
+func (r *repairs) has(table string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tables[table] > 0
+}
+
+// doubtful reports whether cascades may miss rows of a table, since rows through which they go are read again. A pass that begins when none are compares what
+// is applied of all that is published by then.
+func (m *migration) doubtful(table string) bool {
+	snapshot := m.progress.snapshot.Load()
+	if snapshot == nil { // nothing is known yet
+		return m.plan.CascadedInto(table)
 	}
-	return m.verifier.Doubt(ctx, doubtful)
+	for source, p := range snapshot.Progress() {
+		if (!p.Strict || m.repairs.has(source)) && slices.Contains(m.plan.Reached(source), table) {
+			return true
+		}
+	}
+	return false
 }
 
 // Cutover moves the writes, or with dryRun says whether it would be tried.

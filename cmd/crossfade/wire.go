@@ -60,7 +60,7 @@ func (m *migration) newVerifier() *verify.Verifier {
 		tables = append(tables, &verify.Table{Source: t.Source, Target: t.Target, Ordered: t.Ordered,
 			NewMapper: func() verify.Mapper { return verifyMapper{m.plan.Mapper(), t} }})
 	}
-	return verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Applied: m.applied, Logger: m.log}, m.source, streamView{m}, m.copied, m.copied, tables)
+	return verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Applied: m.applied, Doubtful: m.doubtful, Logger: m.log}, m.source, streamView{m}, m.copied, m.copied, tables)
 }
 
 // streamView is the stream as the verifier sees it.

@@ -47,3 +47,28 @@ func TestRowsThatCascadesChangeAreCompared(t *testing.T) {
 		t.Error("a table of which any row may have changed is verified")
 	}
 }
+
+// A pass that begins while cascades may miss rows of a table compares it, and does not make it verified.
+func TestADoubtfulTableStaysUnverified(t *testing.T) {
+	w := newWorld(t, 50, true)
+	w.full()
+	if err := w.v.Doubt(t.Context(), []string{"src.item"}); err != nil {
+		t.Fatal(err)
+	}
+	doubtful := true
+	w.v.cfg.Doubtful = func(source string) bool { return doubtful && source == "src.item" }
+	for _, want := range []bool{true, false} {
+		doubtful = want
+		r := w.full()
+		if s := w.v.State(); s.Tables["src.item"].Unverified != want || s.Clean == want || r.Rows != 50 {
+			t.Errorf("doubtful %v: unverified %v, clean %v, %d rows", want, s.Tables["src.item"].Unverified, s.Clean, r.Rows)
+		}
+	}
+	if err := w.v.Doubt(t.Context(), []string{"src.item"}); err != nil {
+		t.Fatal(err)
+	}
+	w.v = w.verifier() // killed
+	if s := w.v.State(); !s.Tables["src.item"].Unverified {
+		t.Error("a doubt does not survive a restart")
+	}
+}

@@ -103,6 +103,7 @@ func (v *Verifier) fullTable(ctx context.Context, t *Table) error {
 	}
 	base := rows - net
 	p.state.Base = &base
+	p.state.Unverified = v.cfg.Doubtful != nil && v.cfg.Doubtful(name)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelChunks)
 	var after change.Row

@@ -75,7 +75,9 @@ type Config struct {
 	MaxKeys   int           // bound of the touched set; default 500000
 	// Applied is the frame up to which everything is applied; nil: nothing changes rows that the stream does not name.
 	Applied func() uint64
-	Logger  *slog.Logger
+	// Doubtful says of a table that its rows may still change without a change in the log, so that a full pass which begins now does not make it verified; nil: of none.
+	Doubtful func(source string) bool
+	Logger   *slog.Logger
 }
 
 // Difference is a row that is not the same on both sides.
