@@ -62,7 +62,7 @@ func newRig(t *testing.T, my *testdb.MySQLServer, pg *testdb.PostgresServer) *ri
 	table := cutover.Table{Source: name, Target: cutover.Name{Schema: "public", Table: "t"}, AutoIncrement: "id", Sequence: "id"}
 	probe := login(t, user)
 	var err error
-	if r.source, err = gate.OpenMySQL(t.Context(), gate.MySQLConfig{Migration: migration, Login: login(t, my.URL("")), Probe: &probe, Tables: []cutover.Name{name}}); err != nil {
+	if r.source, err = gate.OpenMySQL(t.Context(), gate.MySQLConfig{Migration: migration, Login: login(t, my.URL("")), Probe: &probe, Tables: []cutover.Table{table}}); err != nil {
 		t.Fatal(err)
 	}
 	if r.target, err = gate.OpenPostgres(t.Context(), gate.PostgresConfig{Migration: migration, URL: r.pg.URL(), Probe: r.appURL, Tables: []cutover.Table{table}}); err != nil {

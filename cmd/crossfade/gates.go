@@ -34,14 +34,12 @@ func openGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error
 // newGates connects to the source alone; the target is connected to when it is asked.
 func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error) {
 	g := &gates{}
-	var names, there []cutover.Name
 	for _, t := range e.plan.Tables() {
 		ct := cutover.Table{Source: cutover.Name{Schema: t.Source.Schema, Table: t.Source.Name}, Target: cutover.Name{Schema: t.Target.Schema, Table: t.Target.Name}}
 		ct.AutoIncrement, ct.Sequence = numbered(t)
 		g.tables = append(g.tables, ct)
-		names, there = append(names, ct.Source), append(there, ct.Target)
 	}
-	if err := g.newTarget(cfg, there); err != nil {
+	if err := g.newTarget(cfg); err != nil {
 		return nil, err
 	}
 	if cfg.Source.URL.Engine() == configs.Postgres {
@@ -52,7 +50,7 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 		g.source = source
 		return g, nil
 	}
-	sc, err := mysqlGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, names)
+	sc, err := mysqlGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +62,7 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 	return g, nil
 }
 
-func (g *gates) newTarget(cfg *configs.Config, names []cutover.Name) error {
+func (g *gates) newTarget(cfg *configs.Config) error {
 	if cfg.Target.URL.Engine() == configs.Postgres {
 		target, err := gate.NewPostgres(postgresGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, g.tables))
 		if err != nil {
@@ -73,11 +71,10 @@ func (g *gates) newTarget(cfg *configs.Config, names []cutover.Name) error {
 		g.target = target
 		return nil
 	}
-	tc, err := mysqlGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, names)
+	tc, err := mysqlGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, g.tables)
 	if err != nil {
 		return err
 	}
-	tc.Pairs = g.tables
 	target, err := gate.NewMySQL(tc)
 	if err != nil {
 		return err
@@ -86,7 +83,7 @@ func (g *gates) newTarget(cfg *configs.Config, names []cutover.Name) error {
 	return nil
 }
 
-func mysqlGate(cfg *configs.Config, side protocol.Side, u, probe configs.URL, tables []cutover.Name) (out gate.MySQLConfig, err error) {
+func mysqlGate(cfg *configs.Config, side protocol.Side, u, probe configs.URL, tables []cutover.Table) (out gate.MySQLConfig, err error) {
 	login, err := mysqlLogin(u)
 	if err != nil {
 		return out, err

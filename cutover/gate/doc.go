@@ -11,7 +11,12 @@
 //     opened by disabling it: a statement that looks the trigger up late must find it.
 //   - The side entered: a trigger from the first day. It only reads the row: for a side that was never open nobody holds an older answer that would let him
 //     write, and opening is the update of one row without a table lock. MySQL and MariaDB fire it for rows only: TRUNCATE and DDL pass it, and are found
-//     by the verification.
+//     by the verification. It stays when the side is left later, beside the fence.
+//
+// Each end is left and entered once when a cutover is rolled back, and again in another one. So both do both, whichever engine they have. A side that has been open is closed by its fence, also
+// when it is entered next: an old snapshot may still read an open gate, and the fence does not ask it. After the decision it lets the applier through: in MySQL that user is exempt
+// anyway, in PostgreSQL the trigger does not fire for sessions that replicate any more. Opening such a side of PostgreSQL locks its tables for a moment, and nobody but us
+// writes to them then.
 //
 // # Invariants
 //

@@ -99,7 +99,7 @@ func newSource(t testing.TB, on *testdb.MySQLServer, ddl string, tables ...strin
 	probe := login(t, s.url)
 	cfg := gate.MySQLConfig{Engine: engine(), Migration: migration(db.Name), Login: login(t, on.URL("")), Probe: &probe}
 	for _, n := range tables {
-		cfg.Tables = append(cfg.Tables, cutover.Name{Schema: db.Name, Table: n})
+		cfg.Tables = append(cfg.Tables, cutover.Table{Source: cutover.Name{Schema: db.Name, Table: n}})
 	}
 	s.gate = openGate(t, cfg)
 	if err := s.gate.Setup(t.Context(), true); err != nil {

@@ -77,8 +77,8 @@ func (s *MySQL) mariadbBlocking(ctx context.Context, waiting int64, into map[int
 func (s *MySQL) mariadbCheckHolders(ctx context.Context) (out []cutover.Finding) {
 	var n int
 	if err := s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.INNODB_LOCK_WAITS").Scan(&n); err != nil {
-		out = append(out, finding("warning", "privilege", "source", "GRANT PROCESS ON *.* to the user of source.url",
-			"who keeps the gate locked cannot be seen: after an abort one idle client in an open transaction can keep the source closed: %v", err))
+		out = append(out, finding("warning", "privilege", string(s.side), fmt.Sprintf("GRANT PROCESS ON *.* to the user of %s.url", s.side),
+			"who keeps the gate locked cannot be seen: after an abort one idle client in an open transaction can keep the %s closed: %v", s.side, err))
 	}
 	return out
 }

@@ -29,19 +29,20 @@ type MySQLConfig struct {
 	Login     Login
 	// Probe is a user of the application; nil: writes are probed as our own user, with a branch of the triggers that denies it.
 	Probe  *Login
-	Tables []cutover.Name // the migrated ones, as they are called here
-	// Side is which end of the migration it is. Default: the source. A source is left, a target is entered.
+	Tables []cutover.Table
+	// Side is which end of the migration it is. Default: the source.
 	Side protocol.Side
-	// Pairs are the migrated tables of a target with those that they come from.
-	Pairs []cutover.Table
+	// Back: the target is left and the source entered, by a rollback. Else the source is left and the target entered.
+	Back bool
 }
 
-// MySQL is a MySQL or MariaDB end of a migration. A source implements [cutover.Leaver], a target [cutover.Enterer].
+// MySQL is a MySQL or MariaDB end of a migration: a [cutover.Leaver] or a [cutover.Enterer], as its role asks.
 type MySQL struct {
-	cfg   MySQLConfig
-	side  protocol.Side
-	db    *sql.DB
-	probe *sql.DB
+	way
+	cfg    MySQLConfig
+	tables []cutover.Name // at this end
+	db     *sql.DB
+	probe  *sql.DB
 }
 
 // OpenMySQL connects. It changes nothing.
@@ -69,9 +70,12 @@ func NewMySQL(cfg MySQLConfig) (*MySQL, error) {
 	if err := migrationName(cfg.Migration); err != nil {
 		return nil, err
 	}
-	s := &MySQL{cfg: cfg, side: cfg.Side}
-	if s.side == "" {
-		s.side = protocol.Source
+	if cfg.Side == "" {
+		cfg.Side = protocol.Source
+	}
+	s := &MySQL{cfg: cfg, way: way{cfg.Side, cfg.Back}}
+	for _, t := range cfg.Tables {
+		s.tables = append(s.tables, s.here(t))
 	}
 	var err error
 	if s.db, err = s.open(cfg.Login, "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO'"); err != nil {

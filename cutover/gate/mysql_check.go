@@ -21,7 +21,7 @@ func finding(severity, code, object, remedy, reason string, args ...any) cutover
 // Check proves what closing this side needs, by doing it on a scratch table of schema crossfade.
 func (s *MySQL) Check(ctx context.Context) (out []cutover.Finding, err error) {
 	checks := []func(context.Context) ([]cutover.Finding, error){s.checkScratch, s.checkKill, s.checkWriters, s.checkDurable, s.checkProbe, s.checkParents}
-	if s.side == protocol.Target {
+	if s.role() == protocol.Entering {
 		checks = []func(context.Context) ([]cutover.Finding, error){s.checkGuard, s.checkWriters, s.checkDurable, s.checkProbe}
 	}
 	for _, f := range checks {
@@ -41,23 +41,23 @@ func (s *MySQL) checkScratch(ctx context.Context) (out []cutover.Finding, err er
 	}
 	name := "crossfade.scratch_" + hex.EncodeToString(id[:])
 	if _, err := s.db.ExecContext(ctx, "CREATE TABLE "+name+" (id int PRIMARY KEY)"+mysqlOptions); err != nil {
-		return []cutover.Finding{finding("error", "privilege", "crossfade", "GRANT ALL ON crossfade.* to the user of source.url", "a scratch table cannot be made: %v", err)}, nil
+		return []cutover.Finding{finding("error", "privilege", "crossfade", fmt.Sprintf("GRANT ALL ON crossfade.* to the user of %s.url", s.side), "a scratch table cannot be made: %v", err)}, nil
 	}
 	defer func() {
 		if _, e := s.db.ExecContext(context.WithoutCancel(ctx), "DROP TABLE "+name); e != nil {
-			out = append(out, finding("error", "privilege", name, "GRANT ALL ON crossfade.* to the user of source.url, and drop the table", "a scratch table cannot be dropped: %v", e))
+			out = append(out, finding("error", "privilege", name, fmt.Sprintf("GRANT ALL ON crossfade.* to the user of %s.url, and drop the table", s.side), "a scratch table cannot be dropped: %v", e))
 		}
 	}()
-	_, err = s.db.ExecContext(ctx, "CREATE TRIGGER "+name+"_i BEFORE INSERT ON "+name+" FOR EACH ROW\n"+s.body())
+	_, err = s.db.ExecContext(ctx, "CREATE TRIGGER "+name+"_i BEFORE INSERT ON "+name+" FOR EACH ROW\n"+s.body(guardEpoch+1))
 	switch mysqlErr(err) {
 	case 0:
 		if err != nil {
 			return nil, err
 		}
 	case errBinlogTrigger:
-		return []cutover.Finding{finding("error", "privilege", "source", "SET GLOBAL log_bin_trust_function_creators = 1 (in a managed service: in its parameter group)", "triggers cannot be created: %v", err)}, nil
+		return []cutover.Finding{finding("error", "privilege", string(s.side), "SET GLOBAL log_bin_trust_function_creators = 1 (in a managed service: in its parameter group)", "triggers cannot be created: %v", err)}, nil
 	default:
-		return []cutover.Finding{finding("error", "privilege", "source", "GRANT TRIGGER on the migrated schemas and crossfade.* to the user of source.url", "triggers cannot be created: %v", err)}, nil
+		return []cutover.Finding{finding("error", "privilege", string(s.side), fmt.Sprintf("GRANT TRIGGER on the migrated schemas and crossfade.* to the user of %s.url", s.side), "triggers cannot be created: %v", err)}, nil
 	}
 	// Our own user passes; with the probe's variable set the trigger looks at the gate like for anybody else.
 	conn, err := s.db.Conn(ctx)
@@ -66,7 +66,7 @@ func (s *MySQL) checkScratch(ctx context.Context) (out []cutover.Finding, err er
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	if _, err := conn.ExecContext(ctx, "INSERT INTO "+name+" VALUES (1)"); err != nil {
-		out = append(out, finding("error", "trigger", "source", "report this", "the gate's trigger does not exempt our own user: %v", err))
+		out = append(out, finding("error", "trigger", string(s.side), "report this", "the gate's trigger does not exempt our own user: %v", err))
 	}
 	if _, err := conn.ExecContext(ctx, "SET @crossfade_probe = 1"); err != nil {
 		return out, err
@@ -80,7 +80,7 @@ func (s *MySQL) checkScratch(ctx context.Context) (out []cutover.Finding, err er
 		return out, err
 	}
 	if g.Open && writeErr != nil || !g.Open && mysqlErr(writeErr) != errGate {
-		out = append(out, finding("error", "trigger", "source", "see the error", "the gate's trigger does not do what the gate (open: %v) says: %v", g.Open, writeErr))
+		out = append(out, finding("error", "trigger", string(s.side), "see the error", "the gate's trigger does not do what the gate (open: %v) says: %v", g.Open, writeErr))
 	}
 	return out, nil
 }
@@ -106,16 +106,16 @@ func (s *MySQL) checkKill(ctx context.Context) (out []cutover.Finding, err error
 		return nil, fmt.Errorf("read our grants: %w", err)
 	}
 	if !may {
-		out = append(out, finding("warning", "privilege", "source", "GRANT "+s.killGrant()+" ON *.* to the user of source.url",
-			"connections cannot be ended: after an abort one idle client in an open transaction can keep the source closed"))
+		out = append(out, finding("warning", "privilege", string(s.side), fmt.Sprintf("GRANT %s ON *.* to the user of %s.url", s.killGrant(), s.side),
+			"connections cannot be ended: after an abort one idle client in an open transaction can keep the %s closed", s.side))
 	}
 	if s.mariadb() {
 		return append(out, s.mariadbCheckHolders(ctx)...), nil
 	}
 	var n int
 	if err := s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM performance_schema.data_locks WHERE OBJECT_SCHEMA = 'crossfade' AND OBJECT_NAME = 'gate'").Scan(&n); err != nil {
-		out = append(out, finding("warning", "privilege", "source", "GRANT SELECT ON performance_schema.* to the user of source.url",
-			"who keeps the gate locked cannot be seen: after an abort one idle client in an open transaction can keep the source closed: %v", err))
+		out = append(out, finding("warning", "privilege", string(s.side), fmt.Sprintf("GRANT SELECT ON performance_schema.* to the user of %s.url", s.side),
+			"who keeps the gate locked cannot be seen: after an abort one idle client in an open transaction can keep the %s closed: %v", s.side, err))
 	}
 	return out, nil
 }
@@ -191,12 +191,12 @@ func (s *MySQL) checkProbe(ctx context.Context) (out []cutover.Finding, err erro
 	}
 	conn, err := s.probe.Conn(ctx)
 	if err != nil {
-		return []cutover.Finding{finding("error", "probe", string(s.side)+".probe_url", "check source.probe_url", "cannot connect: %v", err)}, nil
+		return []cutover.Finding{finding("error", "probe", string(s.side)+".probe_url", fmt.Sprintf("check %s.probe_url", s.side), "cannot connect: %v", err)}, nil
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	may := 0
 	var last error
-	for i, t := range s.cfg.Tables {
+	for i, t := range s.tables {
 		if i == probeTables {
 			break
 		}
@@ -253,7 +253,7 @@ func (s *MySQL) Fingerprint(ctx context.Context) (string, error) {
 		}
 	}
 	h := sha256.New()
-	for _, t := range s.cfg.Tables {
+	for _, t := range s.tables {
 		if lines[t] == "" {
 			return "", fmt.Errorf("table %s does not exist on the %s", t, s.side)
 		}
@@ -265,7 +265,7 @@ func (s *MySQL) Fingerprint(ctx context.Context) (string, error) {
 // schemas are the databases of the migrated tables.
 func (s *MySQL) schemas() map[string]bool {
 	out := map[string]bool{}
-	for _, t := range s.cfg.Tables {
+	for _, t := range s.tables {
 		out[t.Schema] = true
 	}
 	return out

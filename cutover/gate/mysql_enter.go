@@ -6,19 +6,20 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/protocol"
 )
 
-// guardEpoch stands in the names of the triggers that close a target from the first day.
+// guardEpoch stands in the names of the triggers that close a side that is entered: a target from the first day, a source beside those of its fence.
 const guardEpoch = 0
 
 // Guard puts the triggers on every table that lacks them.
 func (s *MySQL) Guard(ctx context.Context) error {
 	if _, err := s.Install(ctx, guardEpoch); err != nil {
-		return fmt.Errorf("close the target: %w", err)
+		return fmt.Errorf("close the %s: %w", s.side, err)
 	}
 	return nil
 }
@@ -26,7 +27,7 @@ func (s *MySQL) Guard(ctx context.Context) error {
 // checkGuard looks that every table is closed.
 func (s *MySQL) checkGuard(ctx context.Context) (out []cutover.Finding, err error) {
 	if err := s.Installed(ctx, guardEpoch); err != nil {
-		out = append(out, finding("error", "gate", "target", "restart `crossfade run`, and let nobody drop the triggers", "%v", err))
+		out = append(out, finding("error", "gate", string(s.side), "restart `crossfade run`, and let nobody drop the triggers", "%v", err))
 	}
 	return out, nil
 }
@@ -39,10 +40,10 @@ func (s *MySQL) enter(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
 	}
 	var id string
 	if err := tx.QueryRowContext(ctx, "SELECT "+s.identity()).Scan(&id); err != nil {
-		return fmt.Errorf("identity of the target: %w", err)
+		return fmt.Errorf("identity of the %s: %w", s.side, err)
 	}
 	if c.Identity != "" && id != c.Identity {
-		return fmt.Errorf("another server answers for the target: %s, the cutover began on %s", id, c.Identity)
+		return fmt.Errorf("another server answers for the %s: %s, the cutover began on %s", s.side, id, c.Identity)
 	}
 	db := protocol.DB{Gate: before}
 	if !c.Rule.Apply(&db, c.Epoch, false) {
@@ -101,27 +102,28 @@ func (s *MySQL) Lanes(ctx context.Context) (out []cutover.Lane, err error) {
 var counterLimits = map[string]uint64{"tinyint": 127, "tinyint unsigned": 255, "smallint": 32767, "smallint unsigned": 65535, "mediumint": 8388607, "mediumint unsigned": 16777215,
 	"int": 2147483647, "int unsigned": 4294967295, "bigint": 9223372036854775807, "bigint unsigned": 18446744073709551614}
 
-// Generators finds the counter of every column that goes on with the numbers of the source.
+// Generators finds the counter of every column that goes on with the numbers of the other end.
 func (s *MySQL) Generators(ctx context.Context) (out []cutover.Sequence, err error) {
-	for _, t := range s.cfg.Pairs {
+	for _, t := range s.cfg.Tables {
 		if t.AutoIncrement == "" || t.Sequence == "" {
 			continue
 		}
-		q := cutover.Sequence{Name: t.Target.String(), Table: t.Source.String()}
+		here, column := s.here(t), s.number(t)
+		q := cutover.Sequence{Name: here.String(), Table: s.there(t).String()}
 		var typ, columnType, extra string
-		err := s.db.QueryRowContext(ctx, "SELECT DATA_TYPE, COLUMN_TYPE, EXTRA FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND COLUMN_NAME = ?", t.Target.Schema, t.Target.Table, t.Sequence).
+		err := s.db.QueryRowContext(ctx, "SELECT DATA_TYPE, COLUMN_TYPE, EXTRA FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND COLUMN_NAME = ?", here.Schema, here.Table, column).
 			Scan(&typ, &columnType, &extra)
 		if err != nil {
-			return nil, fmt.Errorf("counter of %s.%s: %w", t.Target, t.Sequence, err)
+			return nil, fmt.Errorf("counter of %s.%s: %w", here, column, err)
 		}
 		if !strings.Contains(strings.ToLower(extra), "auto_increment") {
-			return nil, fmt.Errorf("%s numbers %s on the source, but %s.%s has no AUTO_INCREMENT", t.Source, t.AutoIncrement, t.Target, t.Sequence)
+			return nil, fmt.Errorf("%s is numbered on the %s, but %s.%s has no AUTO_INCREMENT", q.Table, s.side.Other(), here, column)
 		}
 		if strings.Contains(columnType, "unsigned") {
 			typ += " unsigned"
 		}
 		q.Max = counterLimits[typ]
-		if q.Now, err = s.counter(ctx, s.db, t.Target); err != nil {
+		if q.Now, err = s.counter(ctx, s.db, here); err != nil {
 			return nil, err
 		}
 		out = append(out, q)
@@ -148,50 +150,49 @@ func (s *MySQL) raise(ctx context.Context, tx *sql.Tx, q cutover.Sequence) (err 
 	if q.Last > q.Max {
 		return fmt.Errorf("counter of %s ends at %d, %s has issued %d", q.Name, q.Max, q.Table, q.Last)
 	}
-	var t cutover.Table
-	for _, p := range s.cfg.Pairs {
-		if p.Source.String() == q.Table {
-			t = p
-		}
+	at := slices.IndexFunc(s.cfg.Tables, func(t cutover.Table) bool { return s.there(t).String() == q.Table })
+	if at < 0 {
+		return fmt.Errorf("counter of %s: %s is no table of this migration", q.Name, q.Table)
 	}
+	here, column := s.tables[at], s.number(s.cfg.Tables[at])
 	to := min(q.SetTo, q.Max)
-	if now, err := s.counter(ctx, tx, t.Target); err != nil || now >= to {
+	if now, err := s.counter(ctx, tx, here); err != nil || now >= to {
 		return err
 	}
-	columns, values := quoteMySQL(t.Sequence), fmt.Sprint(to)
+	columns, values := quoteMySQL(column), fmt.Sprint(to)
 	// Columns that must be unique get something that is: the others what the server takes for nothing.
 	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT c.COLUMN_NAME, LEAST(COALESCE(c.CHARACTER_MAXIMUM_LENGTH, 0), 32) FROM information_schema.STATISTICS s JOIN information_schema.COLUMNS c
 		ON c.TABLE_SCHEMA = s.TABLE_SCHEMA AND c.TABLE_NAME = s.TABLE_NAME AND c.COLUMN_NAME = s.COLUMN_NAME
-		WHERE s.TABLE_SCHEMA = ? AND s.TABLE_NAME = ? AND s.NON_UNIQUE = 0 AND c.IS_NULLABLE = 'NO' AND c.DATA_TYPE IN ('char', 'varchar', 'binary', 'varbinary') AND c.COLUMN_NAME <> ?`, t.Target.Schema, t.Target.Table, t.Sequence)
+		WHERE s.TABLE_SCHEMA = ? AND s.TABLE_NAME = ? AND s.NON_UNIQUE = 0 AND c.IS_NULLABLE = 'NO' AND c.DATA_TYPE IN ('char', 'varchar', 'binary', 'varbinary') AND c.COLUMN_NAME <> ?`, here.Schema, here.Table, column)
 	if err != nil {
-		return fmt.Errorf("raise the counter of %s: %w", t.Target, err)
+		return fmt.Errorf("raise the counter of %s: %w", here, err)
 	}
 	for rows.Next() {
 		var name string
 		var length int
 		if err := rows.Scan(&name, &length); err != nil {
-			return errors.Join(fmt.Errorf("raise the counter of %s: %w", t.Target, err), rows.Close())
+			return errors.Join(fmt.Errorf("raise the counter of %s: %w", here, err), rows.Close())
 		}
 		columns += ", " + quoteMySQL(name)
 		values += ", '" + strings.ToLower(rand.Text())[:min(length, 26)] + "'"
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return fmt.Errorf("raise the counter of %s: %w", t.Target, err)
+		return fmt.Errorf("raise the counter of %s: %w", here, err)
 	}
 	const restore = "SET SESSION sql_mode = @crossfade_mode, foreign_key_checks = @crossfade_checks"
 	for _, stmt := range []string{
 		"SAVEPOINT crossfade_counter", "SET @crossfade_mode = @@sql_mode, @crossfade_checks = @@foreign_key_checks", "SET SESSION sql_mode = '', foreign_key_checks = 0",
-		fmt.Sprintf("INSERT INTO %s.%s (%s) VALUES (%s)", quoteMySQL(t.Target.Schema), quoteMySQL(t.Target.Table), columns, values),
+		fmt.Sprintf("INSERT INTO %s.%s (%s) VALUES (%s)", quoteMySQL(here.Schema), quoteMySQL(here.Table), columns, values),
 		"ROLLBACK TO SAVEPOINT crossfade_counter", restore,
 	} {
 		if _, err := tx.ExecContext(ctx, stmt); err != nil {
 			_, _ = tx.ExecContext(ctx, restore) // the session goes back to the others
-			return fmt.Errorf("raise the counter of %s: %w", t.Target, err)
+			return fmt.Errorf("raise the counter of %s: %w", here, err)
 		}
 	}
-	now, err := s.counter(ctx, tx, t.Target)
+	now, err := s.counter(ctx, tx, here)
 	if err == nil && now < to && (to < q.Max || now < to-1) { // at its end a counter does not say whether it has given out the last number
-		err = fmt.Errorf("the counter of %s stands at %d after it was raised to %d", t.Target, now, to)
+		err = fmt.Errorf("the counter of %s stands at %d after it was raised to %d", here, now, to)
 	}
 	return err
 }

@@ -43,8 +43,7 @@ func newEntered(t *testing.T, server *testdb.MySQLServer, engine change.Engine) 
 	probe := login(t, url)
 	d.cfg = gate.MySQLConfig{Engine: engine, Migration: migration(d.Name), Login: login(t, server.URL("")), Probe: &probe, Side: protocol.Target}
 	for n, counter := range map[string]string{"t": "id", "child": "id"} {
-		d.cfg.Tables = append(d.cfg.Tables, cutover.Name{Schema: d.Name, Table: n})
-		d.cfg.Pairs = append(d.cfg.Pairs, cutover.Table{Source: cutover.Name{Schema: "s", Table: n}, Target: cutover.Name{Schema: d.Name, Table: n}, AutoIncrement: counter, Sequence: counter})
+		d.cfg.Tables = append(d.cfg.Tables, cutover.Table{Source: cutover.Name{Schema: "s", Table: n}, Target: cutover.Name{Schema: d.Name, Table: n}, AutoIncrement: counter, Sequence: counter})
 	}
 	d.Exec(t, "INSERT INTO crossfade.ledger VALUES ('"+d.cfg.Migration+"', 'target', 0, 2, 5, 1, 0), ('"+d.cfg.Migration+"', 'target', 1, 2, 5, 1, 3)")
 	t.Cleanup(func() {

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/protocol"
 )
 
 // mysqlHold is a transaction that has read every gated table: its metadata locks make TRUNCATE, RENAME and DDL wait.
 type mysqlHold struct {
+	side protocol.Side
 	conn *sql.Conn
 	id   int64
 }
@@ -39,7 +41,7 @@ func (s *MySQL) hold(ctx context.Context, tables []gatedTable) (h *mysqlHold, er
 	if err != nil {
 		return nil, err
 	}
-	h = &mysqlHold{conn: conn}
+	h = &mysqlHold{side: s.side, conn: conn}
 	defer func() {
 		if err != nil {
 			h.Release()
@@ -67,10 +69,10 @@ func (s *MySQL) hold(ctx context.Context, tables []gatedTable) (h *mysqlHold, er
 func (h *mysqlHold) Alive(ctx context.Context) error {
 	var id int64
 	if err := h.conn.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&id); err != nil {
-		return fmt.Errorf("source: %w", err)
+		return fmt.Errorf("%s: %w", h.side, err)
 	}
 	if id != h.id {
-		return fmt.Errorf("source: connection %d became %d", h.id, id)
+		return fmt.Errorf("%s: connection %d became %d", h.side, h.id, id)
 	}
 	return nil
 }
@@ -93,7 +95,7 @@ func (s *MySQL) PreparedTransactions(ctx context.Context) (out []string, err err
 	}
 	rows, err := s.db.QueryContext(ctx, listing)
 	if e := mysqlErr(err); e == errXADenied || e == errNoPrivilege {
-		return nil, fmt.Errorf("list prepared transactions: %w; GRANT XA_RECOVER_ADMIN ON *.* to the user of source.url", err)
+		return nil, fmt.Errorf("list prepared transactions: %w; GRANT XA_RECOVER_ADMIN ON *.* to the user of %s.url", err, s.side)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list prepared transactions: %w", err)
@@ -115,7 +117,7 @@ func (s *MySQL) Free(ctx context.Context) (int, error) {
 	if s.mariadb() {
 		ids, err := s.mariadbHolders(ctx)
 		if err != nil {
-			return 0, fmt.Errorf("find who keeps the gate: %w; GRANT PROCESS ON *.* to the user of source.url", err)
+			return 0, fmt.Errorf("find who keeps the gate: %w; GRANT PROCESS ON *.* to the user of %s.url", err, s.side)
 		}
 		return s.end(ctx, ids)
 	}
@@ -127,7 +129,7 @@ func (s *MySQL) Free(ctx context.Context) (int, error) {
 		AND m.LOCK_TYPE IN ('SHARED_READ_ONLY', 'SHARED_NO_WRITE', 'SHARED_NO_READ_WRITE') AND t.PROCESSLIST_ID IS NOT NULL`,
 		"'"+s.cfg.Migration+"', '"+string(s.side)+"'%")
 	if err != nil {
-		return 0, fmt.Errorf("find who keeps the gate: %w; GRANT SELECT ON performance_schema.* to the user of source.url", err)
+		return 0, fmt.Errorf("find who keeps the gate: %w; GRANT SELECT ON performance_schema.* to the user of %s.url", err, s.side)
 	}
 	defer rows.Close()
 	var ids []int64
@@ -159,7 +161,7 @@ func (s *MySQL) end(ctx context.Context, ids []int64) (int, error) {
 			failed = errors.Join(failed, err)
 		case errNoThread:
 		default:
-			failed = errors.Join(failed, fmt.Errorf("end connection %d, which keeps the gate: %w; GRANT %s ON *.* to the user of source.url", id, err, s.killGrant()))
+			failed = errors.Join(failed, fmt.Errorf("end connection %d, which keeps the gate: %w; GRANT %s ON *.* to the user of %s.url", id, err, s.killGrant(), s.side))
 		}
 	}
 	return n, failed
@@ -184,7 +186,7 @@ func (s *MySQL) Probe(ctx context.Context) (p cutover.Probe, err error) {
 			return p, fmt.Errorf("probe: %w", err)
 		}
 	}
-	for i, t := range s.cfg.Tables {
+	for i, t := range s.tables {
 		if i == probeTables {
 			break
 		}

@@ -119,26 +119,25 @@ func (s *MySQL) lock(ctx context.Context, tx *sql.Tx, identity string) error {
 	var id string
 	err := tx.QueryRowContext(ctx, "SELECT "+s.identity()+" FROM crossfade.attempt WHERE migration = ? AND side = ? AND epoch = 0 FOR UPDATE", s.cfg.Migration, s.side).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("the source has no row in crossfade.attempt for migration %s: `crossfade run` makes it", s.cfg.Migration)
+		return fmt.Errorf("the %s has no row in crossfade.attempt for migration %s: `crossfade run` makes it", s.side, s.cfg.Migration)
 	}
 	if err != nil {
 		return fmt.Errorf("lock crossfade.attempt: %w", err)
 	}
 	if identity != "" && id != identity {
-		return fmt.Errorf("another server answers for the source: %s, the cutover began on %s", id, identity)
+		return fmt.Errorf("another server answers for the %s: %s, the cutover began on %s", s.side, id, identity)
 	}
 	return nil
 }
 
 // Do runs a statement of a side: of the side left it locks the row of its attempts first, of the side entered the gate's.
 func (s *MySQL) Do(ctx context.Context, c cutover.Call) (bool, error) {
-	do := s.do
-	switch {
-	case c.Rule.On == protocol.Leaving && s.side == protocol.Source:
-	case c.Rule.On == protocol.Entering && s.side == protocol.Target:
-		do = s.enter
-	default:
-		return false, fmt.Errorf("%s on the %s, where it is %s: not built yet", c.Rule.Act, s.side, c.Rule.On)
+	if err := s.takes(c); err != nil {
+		return false, err
+	}
+	do := s.enter
+	if s.role() == protocol.Leaving {
+		do = s.leave
 	}
 	err := s.tx(ctx, func(tx *sql.Tx) error { return do(ctx, tx, c) })
 	if errors.Is(err, errUnchanged) {
@@ -150,7 +149,8 @@ func (s *MySQL) Do(ctx context.Context, c cutover.Call) (bool, error) {
 	return true, nil
 }
 
-func (s *MySQL) do(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
+// leave runs a statement of the side that is left.
+func (s *MySQL) leave(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
 	if err := s.lock(ctx, tx, c.Identity); err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (s *MySQL) entryArgs(epoch int64, e cutover.Entry) []any {
 			evidence = "{}"
 		}
 	}
-	return []any{s.cfg.Migration, protocol.Source, epoch, e.Step, e.Run, e.Instance, e.IntentAt.UTC().Format(mysqlTime), done, outcome, evidence}
+	return []any{s.cfg.Migration, s.left(), epoch, e.Step, e.Run, e.Instance, e.IntentAt.UTC().Format(mysqlTime), done, outcome, evidence}
 }
 
 // writeEntries writes entries; those that stand there stay, and only what is not done is completed.
@@ -259,7 +259,7 @@ func (s *MySQL) writeEntries(ctx context.Context, tx *sql.Tx, epoch int64, entri
 // live locks the row that says so, and reports whether the journal of an attempt may be written: on the side left while it lives, on the side entered while
 // the gate stands open under the epoch.
 func (s *MySQL) live(ctx context.Context, tx *sql.Tx, epoch int64) error {
-	if s.side == protocol.Target {
+	if s.role() == protocol.Entering {
 		g, err := s.gate(ctx, tx, " FOR UPDATE")
 		if err == nil && (!g.Open || g.Epoch != epoch) {
 			err = errUnchanged
@@ -315,7 +315,7 @@ func (s *MySQL) Intend(ctx context.Context, e cutover.Entry) (bool, error) {
 func (s *MySQL) Journal(ctx context.Context, epoch int64) (out []cutover.Entry, err error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT epoch, step, run, instance, intent_at, done_at, COALESCE(outcome, ''), evidence FROM crossfade.journal
 		WHERE migration = ? AND side = ? AND epoch = IF(? > 0, ?, (SELECT MAX(epoch) FROM crossfade.journal WHERE migration = ? AND side = ?)) ORDER BY intent_at, step, run`,
-		s.cfg.Migration, protocol.Source, epoch, epoch, s.cfg.Migration, protocol.Source)
+		s.cfg.Migration, s.left(), epoch, epoch, s.cfg.Migration, s.left())
 	if noTable(err) {
 		return nil, nil
 	}
@@ -328,7 +328,7 @@ func (s *MySQL) Journal(ctx context.Context, epoch int64) (out []cutover.Entry, 
 		var intent string
 		var done, evidence sql.NullString
 		if err := rows.Scan(&e.Epoch, &e.Step, &e.Run, &e.Instance, &intent, &done, &e.Outcome, &evidence); err != nil {
-			return nil, fmt.Errorf("read crossfade.journal of the source: %w", err)
+			return nil, fmt.Errorf("read crossfade.journal of the %s: %w", s.side, err)
 		}
 		if e.IntentAt, err = time.Parse(mysqlTime, intent); err != nil {
 			return nil, fmt.Errorf("time in crossfade.journal: %w", err)

@@ -461,7 +461,7 @@ func TestTheProbeWritesAsTheApplication(t *testing.T) {
 	if p, err = s.gate.Probe(t.Context()); err != nil || p.Refused != 2 || len(p.Accepted) != 0 {
 		t.Fatalf("closed gate: %+v, %v", p, err)
 	}
-	cfg := gate.MySQLConfig{Engine: engine(), Migration: migration(s.Name), Login: login(t, on.URL("")), Tables: []cutover.Name{{Schema: s.Name, Table: "t"}}}
+	cfg := gate.MySQLConfig{Engine: engine(), Migration: migration(s.Name), Login: login(t, on.URL("")), Tables: []cutover.Table{{Source: cutover.Name{Schema: s.Name, Table: "t"}}}}
 	own := openGate(t, cfg)
 	if p, err = own.Probe(t.Context()); err != nil || p.Refused != 1 || p.Note != "not probed as application" {
 		t.Fatalf("closed gate, as ourselves: %+v, %v", p, err)

@@ -50,10 +50,12 @@ func (s *MySQL) signal() string {
 // body of a gate trigger. It reads the gate without a lock and refuses, so that who is refused locks nothing; only then it shares the row's
 // lock and looks again, so that the gate cannot be closed before this transaction has ended. It must be SELECT INTO: a query inside SET locks
 // what it reads from REPEATABLE READ on.
-func (s *MySQL) body() string {
+//
+// A target that was never open is closed by triggers of which nobody holds an older answer that would let him write: they need no lock.
+func (s *MySQL) body(epoch int64) string {
 	where := fmt.Sprintf("WHERE migration = '%s' AND side = '%s'", s.cfg.Migration, s.side)
 	user := "CONVERT(LEFT(USER(), CHAR_LENGTH(USER()) - CHAR_LENGTH(SUBSTRING_INDEX(USER(), '@', -1)) - 1) USING utf8mb4) COLLATE utf8mb4_bin"
-	if s.side == protocol.Target { // nobody holds an older answer that would let him write
+	if s.side == protocol.Target && epoch == guardEpoch {
 		return fmt.Sprintf(`BEGIN
   DECLARE gate_state VARCHAR(8) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
   IF @crossfade_probe IS NOT NULL OR %[1]s <> %[2]s THEN
@@ -109,7 +111,7 @@ func (s *MySQL) gated(ctx context.Context) ([]gatedTable, error) {
 		return nil, fmt.Errorf("read foreign keys: %w", err)
 	}
 	var out []gatedTable
-	for _, t := range s.cfg.Tables {
+	for _, t := range s.tables {
 		out = append(out, gatedTable{Name: t, events: []string{"i", "u", "d"}})
 	}
 	for i := 0; i < len(out); i++ {
@@ -181,7 +183,7 @@ func (s *MySQL) Install(ctx context.Context, epoch int64) (in cutover.Installed,
 		}
 		for _, e := range t.events {
 			g := trigger{t.Name, s.gateTrigger(t.Name, epoch, e), eventOf[e]}
-			if err := s.create(ctx, g, s.body(), "", there[t.Name], &in.Retries); err != nil {
+			if err := s.create(ctx, g, s.body(epoch), "", there[t.Name], &in.Retries); err != nil {
 				return in, err
 			}
 			in.Triggers++
@@ -225,7 +227,7 @@ func (s *MySQL) create(ctx context.Context, t trigger, body, definer string, the
 	case errBinlogTrigger:
 		return fmt.Errorf("create a trigger on %s: %w; SET GLOBAL log_bin_trust_function_creators = 1 (in a managed service: in its parameter group)", t.table, err)
 	case errTableDenied, errDatabaseDenied, errNoPrivilege:
-		return fmt.Errorf("create a trigger on %s: %w; GRANT TRIGGER ON %s.* to the user of source.url", t.table, err, t.table.Schema)
+		return fmt.Errorf("create a trigger on %s: %w; GRANT TRIGGER ON %s.* to the user of %s.url", t.table, err, t.table.Schema, s.side)
 	}
 	return fmt.Errorf("create a trigger on %s: %w", t.table, err)
 }
@@ -254,7 +256,8 @@ func (s *MySQL) Installed(ctx context.Context, epoch int64) error {
 	return nil
 }
 
-// Uninstall removes the gate triggers of this epoch and of earlier ones, wherever they stand: a table may have been renamed since.
+// Uninstall removes the gate triggers of this epoch and of earlier attempts, wherever they stand: a table may have been renamed since. It is for a side that is open: what closes one that
+// is entered stays.
 func (s *MySQL) Uninstall(ctx context.Context, epoch int64) error {
 	return s.drop(ctx, func(name string) bool {
 		m := ours.FindStringSubmatch(name)
@@ -262,7 +265,7 @@ func (s *MySQL) Uninstall(ctx context.Context, epoch int64) error {
 			return false
 		}
 		e, err := strconv.ParseInt(m[1], epochBase, 64)
-		return err == nil && e <= epoch
+		return err == nil && e <= epoch && e != guardEpoch
 	})
 }
 
@@ -300,7 +303,7 @@ func (s *MySQL) drop(ctx context.Context, which func(name string) bool) error {
 func (s *MySQL) Seal(ctx context.Context, definer string) error {
 	if definer != "" {
 		if !accountPattern.MatchString(definer) {
-			return fmt.Errorf("seal the source: definer %q: want 'name'@'host'", definer)
+			return fmt.Errorf("seal the %s: definer %q: want 'name'@'host'", s.side, definer)
 		}
 		definer = " DEFINER = " + definer
 	}
@@ -319,7 +322,7 @@ func (s *MySQL) Seal(ctx context.Context, definer string) error {
 		for _, e := range t.events {
 			g := trigger{t.Name, s.sealTrigger(t.Name, e), eventOf[e]}
 			if err := s.create(ctx, g, "BEGIN "+s.signal()+"; END", definer, there[t.Name], nil); err != nil {
-				return fmt.Errorf("seal the source: %w", err)
+				return fmt.Errorf("seal the %s: %w", s.side, err)
 			}
 		}
 	}

@@ -22,14 +22,16 @@ type PostgresConfig struct {
 	// Probe is the URL of a user of the application; empty: writes are probed as our own user.
 	Probe  string
 	Tables []cutover.Table
-	// Side is which end of the migration it is. Default: the target. A source is left, a target is entered.
+	// Side is which end of the migration it is. Default: the target.
 	Side protocol.Side
+	// Back: the target is left and the source entered, by a rollback. Else the source is left and the target entered.
+	Back bool
 }
 
-// Postgres is one end of a migration. A source implements [cutover.Leaver], a target [cutover.Enterer].
+// Postgres is one end of a migration: a [cutover.Leaver] or a [cutover.Enterer], as its role asks.
 type Postgres struct {
+	way
 	cfg    PostgresConfig
-	side   protocol.Side
 	config *pgx.ConnConfig
 	probe  *pgx.ConnConfig
 
@@ -62,10 +64,10 @@ func NewPostgres(cfg PostgresConfig) (*Postgres, error) {
 	if err := migrationName(cfg.Migration); err != nil {
 		return nil, err
 	}
-	s := &Postgres{cfg: cfg, side: cfg.Side}
-	if s.side == "" {
-		s.side = protocol.Target
+	if cfg.Side == "" {
+		cfg.Side = protocol.Target
 	}
+	s := &Postgres{cfg: cfg, way: way{cfg.Side, cfg.Back}}
 	var err error
 	if s.config, err = parsePostgres(cfg.URL); err != nil {
 		return nil, fmt.Errorf("%[1]s gate: %[1]s.url: %[2]w", s.side, err)
@@ -216,10 +218,8 @@ func (s *Postgres) Setup(ctx context.Context, open bool) error {
 			if _, err := tx.Exec(ctx, postgresSetup); err != nil {
 				return err
 			}
-			if s.side == protocol.Source {
-				if _, err := tx.Exec(ctx, postgresDeny); err != nil {
-					return err
-				}
+			if _, err := tx.Exec(ctx, postgresDeny); err != nil {
+				return err
 			}
 			if _, err := tx.Exec(ctx, "INSERT INTO crossfade.gate (migration, side, state, epoch) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING", s.cfg.Migration, s.side, state); err != nil {
 				return err
@@ -249,28 +249,20 @@ func (s *Postgres) Identity(ctx context.Context) (id string, err error) {
 // triggerName of this migration's gate trigger.
 func (s *Postgres) triggerName() string { return "crossfade_gate_" + hash(s.cfg.Migration) }
 
-// name of a table at this end.
-func (s *Postgres) name(t cutover.Table) cutover.Name {
-	if s.side == protocol.Source {
-		return t.Source
-	}
-	return t.Target
-}
-
 // tables lists the tables with their partitions and children: statement triggers of a parent are not fired by a write to its child.
 func (s *Postgres) tables(ctx context.Context, conn pgQuerier) ([]string, error) {
 	var out []string
 	for _, t := range s.cfg.Tables {
-		name := quotePostgres(s.name(t))
+		name := quotePostgres(s.here(t))
 		rows, err := conn.Query(ctx, `WITH RECURSIVE tree(relid) AS (SELECT $1::regclass::oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.relid)
 			SELECT format('%I.%I', n.nspname, c.relname) FROM tree JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.relkind IN ('r', 'p') ORDER BY 1`, name)
 		if err != nil {
-			return nil, fmt.Errorf("list the partitions of %s: %w", s.name(t), err)
+			return nil, fmt.Errorf("list the partitions of %s: %w", s.here(t), err)
 		}
 		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return nil, fmt.Errorf("list the partitions of %s: %w", s.name(t), err)
+			return nil, fmt.Errorf("list the partitions of %s: %w", s.here(t), err)
 		}
 		out = append(out, list...)
 	}
@@ -279,43 +271,65 @@ func (s *Postgres) tables(ctx context.Context, conn pgQuerier) ([]string, error)
 
 func quotePostgres(n cutover.Name) string { return pgx.Identifier{n.Schema, n.Table}.Sanitize() }
 
-// guarded reports whether the table has this migration's gate trigger, enabled.
-func (s *Postgres) guarded(ctx context.Context, conn *pgx.Conn, table string) (ok bool, err error) {
-	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = $1::regclass AND t.tgname = $2 AND t.tgenabled IN ('O', 'A')
-		AND t.tgfoid = 'crossfade.gate_check'::regproc AND NOT t.tgisinternal)`, table, s.triggerName()).Scan(&ok)
+// guarded reports whether the table is closed while the gate's row says so, and open else: by the trigger that reads the row, on the target; on a source, which has been
+// open, by the one that asks nothing.
+func (s *Postgres) guarded(ctx context.Context, q pgQuerier, table string) (ok bool, err error) {
+	name, function := s.triggerName(), "crossfade.gate_check"
+	if s.side == protocol.Source {
+		name, function = s.denyName(), "crossfade.gate_deny"
+	}
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = $1::regclass AND t.tgname = $2 AND t.tgenabled IN ('O', 'A')
+		AND t.tgfoid = $3::regproc AND NOT t.tgisinternal)`, table, name, function).Scan(&ok)
 	return ok, err
 }
 
-// Guard puts the trigger on every table that lacks it.
+// Guard keeps every table of a closed side closed for the application, and lets the applier through.
+//
+// A side that was never open gets the trigger that reads the gate's row. One that has been left has its fence, which asks nothing: an old snapshot would still read that the gate is open.
+// It stays, but does not fire for sessions that replicate any more, as the applier's do.
 func (s *Postgres) Guard(ctx context.Context) error {
 	return s.with(ctx, func(conn *pgx.Conn) error {
 		tables, err := s.tables(ctx, conn)
 		if err != nil {
 			return err
 		}
+		denying, err := s.denying(ctx, conn, tables)
+		if err != nil {
+			return err
+		}
 		for _, t := range tables {
-			ok, err := s.guarded(ctx, conn, t)
-			if err != nil {
-				return fmt.Errorf("close %s: %w", t, err)
-			}
-			if ok {
-				continue
-			}
-			text := fmt.Sprintf("CREATE OR REPLACE TRIGGER %s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION crossfade.gate_check('%s', '%s')",
-				s.triggerName(), t, s.cfg.Migration, s.side)
-			err = s.retry(ctx, func() error {
-				if _, err := conn.Exec(ctx, text); err != nil {
-					return err
-				}
-				_, err := conn.Exec(ctx, "ALTER TABLE "+t+" ENABLE TRIGGER "+s.triggerName()) // it stood there disabled
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("close %s: %w; the user of target.url must own the table", t, err)
+			if err := s.guard(ctx, conn, t, denying[t]); err != nil {
+				return fmt.Errorf("close %s: %w; the user of %s.url must own the table", t, err, s.side)
 			}
 		}
 		return nil
 	})
+}
+
+// guard closes one table. Denying is how its fence is enabled; empty: it has none.
+func (s *Postgres) guard(ctx context.Context, conn *pgx.Conn, table, denying string) error {
+	var text []string
+	if s.side == protocol.Target {
+		ok, err := s.guarded(ctx, conn, table)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			text = append(text, fmt.Sprintf("CREATE OR REPLACE TRIGGER %s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION crossfade.gate_check('%s', '%s')",
+				s.triggerName(), table, s.cfg.Migration, s.side), "ALTER TABLE "+table+" ENABLE TRIGGER "+s.triggerName()) // it stood there disabled
+		}
+	} else if denying == "" {
+		text = append(text, s.createDeny(table))
+	}
+	if denying == "A" || s.side == protocol.Source && denying == "D" {
+		text = append(text, "ALTER TABLE "+table+" ENABLE TRIGGER "+s.denyName())
+	}
+	for _, q := range text {
+		if err := s.retry(ctx, func() error { _, err := conn.Exec(ctx, q); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Remove takes the triggers away and deletes what this migration keeps in the gate's tables. With the gate closed the tables become writable

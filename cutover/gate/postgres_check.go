@@ -45,20 +45,21 @@ func (s *Postgres) Lanes(ctx context.Context) (out []cutover.Lane, err error) {
 	return out, nil
 }
 
-// Generators finds the sequence behind every column that goes on with an AUTO_INCREMENT.
+// Generators finds the sequence behind every column that goes on with the numbers of the other end.
 func (s *Postgres) Generators(ctx context.Context) (out []cutover.Sequence, err error) {
 	err = s.with(ctx, func(conn *pgx.Conn) error {
 		for _, t := range s.cfg.Tables {
 			if t.AutoIncrement == "" || t.Sequence == "" {
 				continue
 			}
-			q := cutover.Sequence{Table: t.Source.String()}
+			here, column := s.here(t), s.number(t)
+			q := cutover.Sequence{Table: s.there(t).String()}
 			var name *string
-			if err := conn.QueryRow(ctx, "SELECT pg_get_serial_sequence($1, $2)", quotePostgres(t.Target), t.Sequence).Scan(&name); err != nil {
-				return fmt.Errorf("%s.%s: %w", t.Target, t.Sequence, err)
+			if err := conn.QueryRow(ctx, "SELECT pg_get_serial_sequence($1, $2)", quotePostgres(here), column).Scan(&name); err != nil {
+				return fmt.Errorf("%s.%s: %w", here, column, err)
 			}
 			if name == nil {
-				return fmt.Errorf("%s numbers %s on the source, but %s.%s has no sequence", t.Source, t.AutoIncrement, t.Target, t.Sequence)
+				return fmt.Errorf("%s is numbered on the %s, but %s.%s has no sequence", q.Table, s.side.Other(), here, column)
 			}
 			q.Name = *name
 			var now, maximum int64
@@ -72,7 +73,7 @@ func (s *Postgres) Generators(ctx context.Context) (out []cutover.Sequence, err 
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sequences of the target: %w", err)
+		return nil, fmt.Errorf("sequences of the %s: %w", s.side, err)
 	}
 	return out, nil
 }
@@ -92,7 +93,7 @@ func (s *Postgres) Hold(ctx context.Context) (cutover.Held, error) {
 	h := &postgresHold{conn, s.side}
 	var names []string
 	for _, t := range s.cfg.Tables {
-		names = append(names, quotePostgres(s.name(t)))
+		names = append(names, quotePostgres(s.here(t)))
 	}
 	err = s.retry(ctx, func() error {
 		if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
@@ -149,18 +150,18 @@ func (s *Postgres) Probe(ctx context.Context) (p cutover.Probe, err error) {
 		if i == probeTables {
 			break
 		}
-		_, writeErr := conn.Exec(ctx, "DELETE FROM "+quotePostgres(s.name(t))+" WHERE false")
+		_, writeErr := conn.Exec(ctx, "DELETE FROM "+quotePostgres(s.here(t))+" WHERE false")
 		p.Tables++
 		switch {
 		case writeErr == nil:
-			p.Accepted = append(p.Accepted, s.name(t).String())
+			p.Accepted = append(p.Accepted, s.here(t).String())
 		case strings.Contains(writeErr.Error(), refusal):
 			p.Refused++
 		case sqlState(writeErr) == "":
-			return p, fmt.Errorf("%s: %w", s.name(t), writeErr)
+			return p, fmt.Errorf("%s: %w", s.here(t), writeErr)
 		default:
 			p.Denied++
-			p.Error = fmt.Sprintf("%s: %v", s.name(t), writeErr)
+			p.Error = fmt.Sprintf("%s: %v", s.here(t), writeErr)
 		}
 	}
 	return p, nil
@@ -174,7 +175,7 @@ func (s *Postgres) Check(ctx context.Context) (out []cutover.Finding, err error)
 			return err
 		}
 		look := s.checkEntering
-		if s.side == protocol.Source {
+		if s.role() == protocol.Leaving {
 			look = s.checkLeaving
 		}
 		if out, err = look(ctx, conn, tables); err != nil {
@@ -186,7 +187,7 @@ func (s *Postgres) Check(ctx context.Context) (out []cutover.Finding, err error)
 		}
 		if fsync != "on" || fullPage != "on" {
 			out = append(out, finding("warning", "durability", string(s.side), "set fsync and full_page_writes to on", "a power cut can undo the %s: fsync is %s, full_page_writes is %s",
-				map[protocol.Side]string{protocol.Source: "fence", protocol.Target: "decision"}[s.side], fsync, fullPage))
+				map[protocol.Role]string{protocol.Leaving: "fence", protocol.Entering: "decision"}[s.role()], fsync, fullPage))
 		}
 		key := string(s.side) + ".probe_url"
 		if s.cfg.Probe == "" {

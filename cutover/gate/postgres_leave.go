@@ -190,7 +190,7 @@ func (s *Postgres) shut(ctx context.Context, tx pgx.Tx, close bool) error {
 	}
 	var roots []string
 	for _, t := range s.cfg.Tables {
-		roots = append(roots, quotePostgres(s.name(t)))
+		roots = append(roots, quotePostgres(s.here(t)))
 	}
 	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+lockTimeout+"'"); err != nil {
 		return err
@@ -280,13 +280,13 @@ func (s *Postgres) Install(ctx context.Context, epoch int64) (in cutover.Install
 				}
 				return err
 			}); err != nil {
-				return fmt.Errorf("put the gate trigger on %s: %w; the user of source.url must own the table", t, err)
+				return fmt.Errorf("put the gate trigger on %s: %w; the user of %s.url must own the table", t, err, s.side)
 			}
 		}
 		return s.quiet(ctx, conn, tables)
 	})
 	if err != nil {
-		return in, fmt.Errorf("install attempt %d on the source: %w", epoch, err)
+		return in, fmt.Errorf("install attempt %d on the %s: %w", epoch, s.side, err)
 	}
 	return in, nil
 }
@@ -368,7 +368,7 @@ func (s *Postgres) Free(ctx context.Context) (n int, err error) {
 			AND a.backend_type = 'client backend' AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')) x`, tables).Scan(&n)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("end the connections that keep the tables of the source locked: %w; GRANT pg_signal_backend to the user of source.url", err)
+		return 0, fmt.Errorf("end the connections that keep the tables of the %[1]s locked: %[2]w; GRANT pg_signal_backend to the user of %[1]s.url", s.side, err)
 	}
 	return n, nil
 }
@@ -378,26 +378,27 @@ func (s *Postgres) LastIssued(ctx context.Context) (out map[cutover.Name]uint64,
 	out = map[cutover.Name]uint64{}
 	err = s.with(ctx, func(conn *pgx.Conn) error {
 		for _, t := range s.cfg.Tables {
-			if t.AutoIncrement == "" {
+			here, column := s.here(t), s.number(t)
+			if column == "" {
 				continue
 			}
 			var name *string
-			if err := conn.QueryRow(ctx, "SELECT pg_get_serial_sequence($1, $2)", quotePostgres(t.Source), t.AutoIncrement).Scan(&name); err != nil {
-				return fmt.Errorf("%s.%s: %w", t.Source, t.AutoIncrement, err)
+			if err := conn.QueryRow(ctx, "SELECT pg_get_serial_sequence($1, $2)", quotePostgres(here), column).Scan(&name); err != nil {
+				return fmt.Errorf("%s.%s: %w", here, column, err)
 			}
 			if name == nil {
-				return fmt.Errorf("%s.%s has no sequence any more", t.Source, t.AutoIncrement)
+				return fmt.Errorf("%s.%s has no sequence any more", here, column)
 			}
 			var last int64
 			if err := conn.QueryRow(ctx, "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM "+*name).Scan(&last); err != nil {
 				return fmt.Errorf("sequence %s: %w", *name, err)
 			}
-			out[t.Source] = uint64(max(last, 0))
+			out[here] = uint64(max(last, 0))
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the sequences of the source: %w", err)
+		return nil, fmt.Errorf("read the sequences of the %s: %w", s.side, err)
 	}
 	return out, nil
 }

@@ -21,7 +21,7 @@ func (s *Postgres) checkLeaving(ctx context.Context, conn *pgx.Conn, tables []st
 		return out, err
 	}
 	for _, t := range owns {
-		out = append(out, finding("error", "privilege", t, "GRANT the owner's role to the user of source.url", "only its owner can close it"))
+		out = append(out, finding("error", "privilege", t, fmt.Sprintf("GRANT the owner's role to the user of %s.url", s.side), "only its owner can close it"))
 	}
 	if f, err := s.checkScratch(ctx, conn); err != nil || f != nil {
 		if err != nil {
@@ -34,7 +34,7 @@ func (s *Postgres) checkLeaving(ctx context.Context, conn *pgx.Conn, tables []st
 		return out, err
 	}
 	if !signals {
-		out = append(out, finding("warning", "privilege", "source", "GRANT pg_signal_backend to the user of source.url", "connections cannot be ended: after an abort one that keeps a table locked can keep the source closed"))
+		out = append(out, finding("warning", "privilege", string(s.side), fmt.Sprintf("GRANT pg_signal_backend to the user of %s.url", s.side), "connections cannot be ended: after an abort one that keeps a table locked can keep the %s closed", s.side))
 	}
 	rows, err = conn.Query(ctx, busyTables, tables)
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *Postgres) checkLeaving(ctx context.Context, conn *pgx.Conn, tables []st
 	}
 	var what string
 	_, err = pgx.ForEachRow(rows, []any{&what}, func() error {
-		out = append(out, finding("warning", "busy", "source", "wait until it has ended", "the fence will wait for %s", what))
+		out = append(out, finding("warning", "busy", string(s.side), "wait until it has ended", "the fence will wait for %s", what))
 		return nil
 	})
 	return out, err
@@ -61,15 +61,15 @@ func (s *Postgres) checkScratch(ctx context.Context, conn *pgx.Conn) (*cutover.F
 		if sqlState(err) == "" {
 			return nil, err
 		}
-		f := finding("error", "privilege", "crossfade", "GRANT ALL ON SCHEMA crossfade to the user of source.url", "a scratch table cannot be made and closed: %v", err)
+		f := finding("error", "privilege", "crossfade", fmt.Sprintf("GRANT ALL ON SCHEMA crossfade to the user of %s.url", s.side), "a scratch table cannot be made and closed: %v", err)
 		return &f, nil
 	}
 	if _, err := tx.Exec(ctx, "INSERT INTO "+scratch+" VALUES (1)"); err == nil || !strings.Contains(err.Error(), refusal) {
-		f := finding("error", "trigger", "source", "see the error", "the gate's trigger does not close a table: %v", err)
+		f := finding("error", "trigger", string(s.side), "see the error", "the gate's trigger does not close a table: %v", err)
 		return &f, nil
 	}
 	if _, err := tx.Exec(ctx, "ROLLBACK TO closed; ALTER TABLE "+scratch+" DISABLE TRIGGER "+s.denyName()+"; INSERT INTO "+scratch+" VALUES (1)"); err != nil {
-		f := finding("error", "trigger", "source", "see the error", "a closed table does not open again: %v", err)
+		f := finding("error", "trigger", string(s.side), "see the error", "a closed table does not open again: %v", err)
 		return &f, nil
 	}
 	return nil, nil
@@ -79,7 +79,7 @@ func (s *Postgres) checkScratch(ctx context.Context, conn *pgx.Conn) (*cutover.F
 func (s *Postgres) Seal(ctx context.Context, _ string) error {
 	err := s.retry(ctx, func() error { return s.tx(ctx, func(tx pgx.Tx) error { return s.shut(ctx, tx, true) }) })
 	if err != nil {
-		return fmt.Errorf("seal the source: %w", err)
+		return fmt.Errorf("seal the %s: %w", s.side, err)
 	}
 	return nil
 }
@@ -89,11 +89,11 @@ func (s *Postgres) Unseal(ctx context.Context) error {
 	return s.with(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, "SELECT t.tgrelid::regclass::text FROM pg_trigger t WHERE t.tgname = $1 AND NOT t.tgisinternal", s.denyName())
 		if err != nil {
-			return fmt.Errorf("open the source: %w", err)
+			return fmt.Errorf("open the %s: %w", s.side, err)
 		}
 		tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("open the source: %w", err)
+			return fmt.Errorf("open the %s: %w", s.side, err)
 		}
 		for _, t := range tables {
 			if err := s.retry(ctx, func() error {

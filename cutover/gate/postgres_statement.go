@@ -53,13 +53,12 @@ const durable = "SELECT set_config('synchronous_commit', CASE WHEN current_setti
 
 // Do runs a statement of a side: of the side entered it locks the gate's row first, of the side left the row of its attempts.
 func (s *Postgres) Do(ctx context.Context, c cutover.Call) (bool, error) {
+	if err := s.takes(c); err != nil {
+		return false, err
+	}
 	do := s.enter
-	switch {
-	case c.Rule.On == protocol.Leaving && s.side == protocol.Source:
+	if s.role() == protocol.Leaving {
 		do = s.leave
-	case c.Rule.On == protocol.Entering && s.side == protocol.Target:
-	default:
-		return false, fmt.Errorf("%s on the %s, where it is %s: not built yet", c.Rule.Act, s.side, c.Rule.On)
 	}
 	err := s.tx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, durable); err != nil {
@@ -98,10 +97,33 @@ func (s *Postgres) enter(ctx context.Context, tx pgx.Tx, c cutover.Call) error {
 			return fmt.Errorf("lock out the applier: %w", err)
 		}
 	}
+	if c.Rule.Set == protocol.IsOpen {
+		if err := s.lift(ctx, tx); err != nil {
+			return err
+		}
+	}
 	if err := s.writeGate(ctx, tx, g, db.Gate); err != nil {
 		return err
 	}
 	return s.writeEntries(ctx, tx, c.Epoch, c.Entries)
+}
+
+// lift disables the fence that an earlier attempt has left, if there is one: a side that was never left opens without a lock on its tables.
+func (s *Postgres) lift(ctx context.Context, tx pgx.Tx) error {
+	tables, err := s.tables(ctx, tx)
+	if err != nil {
+		return err
+	}
+	states, err := s.denying(ctx, tx, tables)
+	if err != nil {
+		return err
+	}
+	for _, state := range states {
+		if state != "D" {
+			return s.shut(ctx, tx, false)
+		}
+	}
+	return nil
 }
 
 // expect refuses another server than the one that the cutover began on.
@@ -140,9 +162,6 @@ func (s *Postgres) raise(ctx context.Context, tx pgx.Tx, q cutover.Sequence) err
 
 const postgresEntry = `INSERT INTO crossfade.journal AS j (migration, side, epoch, step, run, instance, intent_at, done_at, outcome, evidence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb) ON CONFLICT (migration, side, epoch, step, run) `
 
-// left is the side that attempts recorded here leave: a source records its own, a target those of the other side.
-func (s *Postgres) left() protocol.Side { return protocol.Source }
-
 // entryArgs: the journal's key names the side that is left.
 func (s *Postgres) entryArgs(epoch int64, e cutover.Entry) []any {
 	var done *time.Time
@@ -172,7 +191,7 @@ func (s *Postgres) writeEntries(ctx context.Context, tx pgx.Tx, epoch int64, ent
 // lives locks the row that says so, and reports whether the journal of an attempt may be written: on the side left while it lives, on the side entered
 // while the gate stands open under the epoch.
 func (s *Postgres) lives(ctx context.Context, tx pgx.Tx, epoch int64) error {
-	if s.side == protocol.Source {
+	if s.role() == protocol.Leaving {
 		return s.live(ctx, tx, epoch)
 	}
 	g, _, err := s.gate(ctx, tx, " FOR UPDATE")

@@ -17,7 +17,7 @@ func TestWhatTheSourcesUserLacksIsNamedWithItsRemedy(t *testing.T) {
 	full := []string{"SELECT, TRIGGER", "ALL ON crossfade.*", "XA_RECOVER_ADMIN, CONNECTION_ADMIN ON *.*", "SELECT ON performance_schema.*"}
 	check := func(grants ...string) (found []cutover.Finding, prepared error) {
 		t.Helper()
-		g := openGate(t, gate.MySQLConfig{Migration: migration(db.Name), Login: login(t, db.User(t, "", "mover", grants...)), Tables: []cutover.Name{{Schema: db.Name, Table: "t"}}})
+		g := openGate(t, gate.MySQLConfig{Migration: migration(db.Name), Login: login(t, db.User(t, "", "mover", grants...)), Tables: []cutover.Table{{Source: cutover.Name{Schema: db.Name, Table: "t"}}}})
 		if err := g.Setup(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
