@@ -71,7 +71,7 @@ func (c *checker) server(ctx context.Context) error {
 	if c.session.largest < smallPacket {
 		c.add("warning", "target_packet", "max_allowed_packet", fmt.Sprintf("it is %d bytes: a row needs up to twice its size", c.session.largest), "SET GLOBAL max_allowed_packet = 1073741824")
 	}
-	refused, err := c.session.scratch(ctx, "crossfade")
+	refused, err := c.session.scratch(ctx, "crossfade", "")
 	if refused != nil {
 		c.add("error", "target_schema", "database crossfade", "the ledger cannot be made: "+refused.Error(), "GRANT ALL ON crossfade.* TO the user of target.url")
 	}
@@ -102,12 +102,8 @@ func (c *checker) table(ctx context.Context, setup *apply.TableSetup) error {
 	if rows[0][1] != "InnoDB" {
 		c.add("error", "target_storage", object, "its engine is "+rows[0][1]+", which cannot take a change back", "ALTER TABLE "+quoteTable(shape)+" ENGINE=InnoDB")
 	}
-	triggers, err := c.session.rows(ctx, "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = "+text(shape.Schema)+" AND EVENT_OBJECT_TABLE = "+text(shape.Name)+" AND TRIGGER_NAME NOT LIKE 'crossfade\\_%'")
-	if err != nil {
+	if err := c.triggers(ctx, shape); err != nil {
 		return err
-	}
-	for _, g := range triggers {
-		c.add("error", "target_triggers", object, "the trigger "+g[0]+" would act on what is applied", "drop it, and make it again when the cutover is done")
 	}
 	if _, err := c.session.readMeta(ctx, shape); err != nil {
 		var lost *apply.LostError

@@ -163,7 +163,7 @@ func (t *Target) CheckCreate(ctx context.Context, schemas []string) (out []catal
 	err = t.do(ctx, "ask for the privileges on the target's databases", func(s *session) error {
 		out = nil
 		for _, schema := range schemas {
-			refused, err := s.scratch(ctx, schema)
+			refused, err := s.scratch(ctx, schema, "")
 			if err != nil {
 				return err
 			}
@@ -178,13 +178,13 @@ func (t *Target) CheckCreate(ctx context.Context, schemas []string) (out []catal
 }
 
 // scratch makes a table with a trigger in a database, and takes away what it made. refused is the server's answer.
-func (s *session) scratch(ctx context.Context, schema string) (refused, lost error) {
+func (s *session) scratch(ctx context.Context, schema, definer string) (refused, lost error) {
 	rows, err := s.rows(ctx, "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = "+text(schema))
 	if err != nil {
 		return nil, err
 	}
 	name := quote(schema) + ".`crossfade_scratch`"
-	make := "CREATE TABLE " + name + " (id int PRIMARY KEY); CREATE TRIGGER " + quote(schema) + ".`crossfade_scratch_i` BEFORE INSERT ON " + name + " FOR EACH ROW SET @crossfade_scratch = 1; DROP TABLE " + name
+	make := "CREATE TABLE " + name + " (id int PRIMARY KEY); CREATE " + definer + " TRIGGER " + quote(schema) + ".`crossfade_scratch_i` BEFORE INSERT ON " + name + " FOR EACH ROW SET @crossfade_scratch = 1; DROP TABLE " + name
 	if rows[0][0] == "0" {
 		make = "CREATE DATABASE " + quote(schema) + "; " + make + "; DROP DATABASE " + quote(schema)
 	}

@@ -29,17 +29,20 @@ var schema = []string{
 	"CREATE TABLE IF NOT EXISTS crossfade.cascaded (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, source_table varchar(255) NOT NULL, hash binary(32) NOT NULL, `key` longblob NOT NULL," +
 		" seq bigint NOT NULL, PRIMARY KEY (migration, side, source_table, hash))" + options,
 	"CREATE TABLE IF NOT EXISTS crossfade.settled (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, source_table varchar(255) NOT NULL, PRIMARY KEY (migration, side, source_table))" + options,
+	`CREATE TABLE IF NOT EXISTS crossfade.triggers (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, schema_name varchar(64) NOT NULL, name varchar(64) NOT NULL, table_name varchar(64) NOT NULL,
+  timing varchar(16) NOT NULL, event varchar(16) NOT NULL, definer varchar(400) NOT NULL, body longtext NOT NULL, mode text NOT NULL, charset varchar(64) NOT NULL, collation varchar(64) NOT NULL,
+  changing boolean NOT NULL, PRIMARY KEY (migration, side, schema_name, name))` + options,
 }
 
-var ourTables = []string{"ledger", "tables", "counts", "held", "recopy", "cascaded", "settled"}
+var ourTables = []string{"ledger", "tables", "counts", "held", "recopy", "cascaded", "settled", "triggers"}
 
 // there reports whether the ledger's table exists.
 func (s *session) there(ctx context.Context) (bool, error) {
-	rows, err := s.rows(ctx, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'crossfade' AND TABLE_NAME IN ('ledger', 'settled')")
+	rows, err := s.rows(ctx, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'crossfade' AND TABLE_NAME IN ('ledger', 'triggers')")
 	return err == nil && rows[0][0] == "2", err
 }
 
-// Setup makes our tables, and registers the tables of the migration. What is known of them already stays. It may be repeated.
+// Setup makes our tables, registers the tables of the migration, and keeps the application's triggers on them from acting on what is applied. What is known of them already stays. It may be repeated.
 func (t *Target) Setup(ctx context.Context, tables []apply.TableSetup) error {
 	return t.do(ctx, "set up the target", func(s *session) error {
 		for _, table := range tables {
@@ -52,7 +55,7 @@ func (t *Target) Setup(ctx context.Context, tables []apply.TableSetup) error {
 				return classify(fmt.Errorf("make database crossfade: %w; GRANT ALL ON crossfade.* to the user of target.url", err))
 			}
 		}
-		return s.alone(ctx, func() error {
+		err := s.alone(ctx, func() error {
 			for i := range tables {
 				if err := s.register(ctx, &tables[i]); err != nil {
 					return fmt.Errorf("register table %s: %w", tables[i].Source, err)
@@ -60,6 +63,10 @@ func (t *Target) Setup(ctx context.Context, tables []apply.TableSetup) error {
 			}
 			return nil
 		})
+		if err != nil {
+			return err
+		}
+		return s.spareAll(ctx, tables)
 	})
 }
 
@@ -94,7 +101,7 @@ func (s *session) register(ctx context.Context, table *apply.TableSetup) error {
 	return classify(err)
 }
 
-// Remove deletes everything of this migration from our tables, and drops them, and the database, when nothing else uses them.
+// Remove makes the application's triggers as they were, deletes everything of this migration from our tables, and drops them, and the database, when nothing else uses them.
 func (t *Target) Remove(ctx context.Context) error {
 	return t.do(ctx, "remove the migration from the target", func(s *session) error {
 		there, err := s.there(ctx)
@@ -102,6 +109,9 @@ func (t *Target) Remove(ctx context.Context) error {
 			return err
 		}
 		if there {
+			if err := s.giveBackAll(ctx); err != nil {
+				return err
+			}
 			for _, table := range ourTables {
 				if _, err := s.exec(ctx, "DELETE FROM crossfade."+table+" WHERE "+s.mine()); err != nil {
 					return classify(err)
