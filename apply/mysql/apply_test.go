@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { testdb.Main(m) }
 // world is a target with the table t(id, name, n), its ledger of two lanes, and a session.
 type world struct {
 	*testdb.MySQLDB
-	t      *testing.T
+	t      testing.TB
 	target *Target
 	shape  *change.Table
 	token  int64
@@ -35,7 +35,7 @@ func onBoth(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Run("MariaDB", func(t *testing.T) { test(t, newWorld(t, testdb.MariaDB(t, "10.11"), change.MariaDB)) })
 }
 
-func newWorld(t *testing.T, server *testdb.MySQLServer, engine change.Engine) *world {
+func newWorld(t testing.TB, server *testdb.MySQLServer, engine change.Engine) *world {
 	t.Helper()
 	d := server.Database(t)
 	d.Exec(t, "CREATE TABLE t (id int PRIMARY KEY, name varchar(20) COLLATE utf8mb4_bin, n decimal(10,2) DEFAULT 7)")

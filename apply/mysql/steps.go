@@ -33,6 +33,17 @@ func (s *session) step(ctx context.Context, tx *apply.Tx, i int) error {
 	// key may come twice.
 	one := tx.Single || st.Ordered && (st.Op == apply.PutRows || st.Op == apply.CopyRows) && !m.only
 	for from := 0; from < st.Len(); {
+		if st.Op == apply.CopyRows && !one && s.infile && st.Len()-from >= minLoadRows {
+			to := st.Cut(from, maxLoadRows, maxLoadBytes)
+			loaded, err := s.load(ctx, i, st, m, from, to)
+			if err != nil {
+				return err
+			}
+			if loaded {
+				from = to
+				continue
+			}
+		}
 		to := from + 1
 		if !one {
 			to = st.Cut(from, maxStatementRows, maxStatementBytes)

@@ -111,7 +111,7 @@ func (t *Target) connect(ctx context.Context) (*session, error) {
 			c.SetTLSConfig(t.cfg.TLS)
 		}
 		// An update that changes nothing has found its row all the same.
-		return errors.Join(c.SetCapability(gomysql.CLIENT_FOUND_ROWS), c.SetCapability(gomysql.CLIENT_MULTI_STATEMENTS))
+		return errors.Join(c.SetCapability(gomysql.CLIENT_FOUND_ROWS), c.SetCapability(gomysql.CLIENT_MULTI_STATEMENTS), c.SetCapability(gomysql.CLIENT_LOCAL_FILES))
 	})
 	if err != nil {
 		return nil, t.connectError(err)
@@ -133,12 +133,16 @@ func (s *session) begin(ctx context.Context) error {
 	if err := s.run(ctx, s.target.settings(false)); err != nil {
 		return err
 	}
-	r, err := s.exec(ctx, "SELECT @@max_allowed_packet")
+	r, err := s.exec(ctx, "SELECT @@max_allowed_packet, @@local_infile")
 	if err != nil {
 		return err
 	}
 	n, err := r.GetInt(0, 0)
-	s.largest = int(n)
+	if err != nil {
+		return err
+	}
+	infile, err := r.GetInt(0, 1)
+	s.largest, s.infile = int(n), infile == 1
 	return err
 }
 
