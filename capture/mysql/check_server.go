@@ -213,7 +213,7 @@ func (c *checker) followable(ctx context.Context) error {
 	cfg := c.s.cfg
 	cfg.ServerID ^= 1 << 29 // the tail may be at work under the other
 	at := filePosition(file, pos)
-	d, err := openDump(ctx, cfg, &at, c.s.log)
+	d, err := openDump(ctx, cfg, identified{}, &at, c.s.log)
 	if err == nil {
 		_, err = d.next(ctx)
 		d.close()

@@ -37,7 +37,8 @@ const (
 )
 
 // openDump asks the server for its log from a position on.
-func openDump(ctx context.Context, cfg Config, from *position, log *slog.Logger) (*dump, error) {
+// server is who must answer there; empty: anybody.
+func openDump(ctx context.Context, cfg Config, server identified, from *position, log *slog.Logger) (*dump, error) {
 	if cfg.ServerID == 0 {
 		return nil, errors.New("read the binlog: no server id is configured")
 	}
@@ -51,7 +52,7 @@ func openDump(ctx context.Context, cfg Config, from *position, log *slog.Logger)
 	log.Debug("binlog session", "session", w.id)
 	d := &dump{w: w, from: from, silence: orDefault(cfg.ReadTimeout, defaultReadTimeout)}
 	stop := context.AfterFunc(ctx, w.close)
-	err = d.start(cfg)
+	err = d.start(cfg, server)
 	if !stop() {
 		return nil, context.Cause(ctx)
 	}
@@ -69,8 +70,20 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
+// identified is a server by what it answers to a query.
+type identified struct{ query, as string }
+
 // start makes the session one of a replica.
-func (d *dump) start(cfg Config) error {
+func (d *dump) start(cfg Config, server identified) error {
+	if server.as != "" {
+		id, _, err := d.w.one(server.query)
+		if err != nil {
+			return err
+		}
+		if id != server.as {
+			return fmt.Errorf("server %s answers where %s did a moment ago", id, server.as)
+		}
+	}
 	request, command, err := d.request(cfg.ServerID)
 	if err != nil {
 		return err

@@ -97,8 +97,15 @@ func (r *readers) give(w *wire) {
 
 func (r *readers) close() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.closed = true
+	r.mu.Unlock()
+	r.forget()
+}
+
+// forget ends the sessions that nobody uses.
+func (r *readers) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, w := range r.idle {
 		w.close()
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -58,6 +59,7 @@ const (
 
 // The session variables of every connection. What a server or an account presets (sql_select_limit, a mode, a charset) must not change what is read.
 const (
+	idleSessions   = 4
 	sessionCharset = "utf8mb4"
 	strictMode     = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 	// readMode accepts every date that a column can hold as a key, also those that strict modes refuse in a comparison.
@@ -73,7 +75,8 @@ type Source struct {
 	version string
 	gtid    bool
 
-	proofWait time.Duration // proofWait, but for tests
+	answered  atomic.Pointer[string] // who answered last, as Identity said
+	proofWait time.Duration          // proofWait, but for tests
 }
 
 // Open connects to the server. It changes nothing there.
@@ -90,7 +93,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Source, error) {
 	}
 	s := &Source{cfg: cfg, log: log, db: sql.OpenDB(connector), proofWait: proofWait}
 	s.db.SetMaxOpenConns(8)
-	s.db.SetMaxIdleConns(4)
+	s.db.SetMaxIdleConns(idleSessions)
 	s.db.SetConnMaxIdleTime(5 * time.Minute)
 	s.readers = newReaders(s, cfg.Readers)
 	if err := s.greet(ctx); err != nil {
@@ -181,22 +184,6 @@ func (s *Source) Close() error {
 	s.readers.close()
 	return s.db.Close()
 }
-
-// Identity tells this server from every other, a copy of it included.
-func (s *Source) Identity(ctx context.Context) (string, error) {
-	query := "SELECT @@server_uuid"
-	if s.mariadb() {
-		query = mariadbIdentity
-	}
-	var id string
-	if err := s.db.QueryRowContext(ctx, query).Scan(&id); err != nil {
-		return "", fmt.Errorf("ask %s which server it is: %w", s.cfg.Host, err)
-	}
-	return id, nil
-}
-
-// mariadbIdentity: MariaDB has no identity of its own. Copies of a server differ in the machine, the port or the directory.
-const mariadbIdentity = "SELECT CONCAT_WS('/', @@hostname, @@port, @@server_id, @@datadir)"
 
 // gtidMode reports whether positions are sets of GTIDs. MariaDB's are always a file and an offset, which every transaction of it has and which its
 // snapshots name.
@@ -302,6 +289,7 @@ func (s *Source) Contains(ctx context.Context, p string) error {
 	}
 	if need := at.executed(); !has.contains(&need) {
 		stop.Reason = fmt.Sprintf("it lacks transactions that have been read from it: it has %s, and %s was read (a failover, a restored backup, or RESET)", &has, &need)
+		stop.Remedy = "connect it to a server that has them, or " + stop.Remedy
 		return stop
 	}
 	if !at.set.contains(&gone) {

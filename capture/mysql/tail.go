@@ -35,7 +35,7 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 			return nil, fmt.Errorf("read the binlog: sequences: %w", err)
 		}
 	}
-	if t.feed, err = openDump(ctx, s.cfg, &at, s.log); err != nil {
+	if t.feed, err = openDump(ctx, s.cfg, identified{s.identityQuery(), s.expected()}, &at, s.log); err != nil {
 		return nil, err
 	}
 	return t, nil

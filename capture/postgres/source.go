@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +44,8 @@ type Source struct {
 	version int // such as 180004
 	seen    seen
 
-	proofWait time.Duration // proofWait, but for tests
+	answered  atomic.Pointer[string] // who answered last, as Identity said
+	proofWait time.Duration          // proofWait, but for tests
 }
 
 // Open connects to the database. It changes nothing there.
@@ -114,16 +116,6 @@ func (s *Source) Catalog(ctx context.Context, match func(schema, table string) b
 	return catalog.Postgres(ctx, conn.Conn(), func(schema, table string) bool { return schema != ownSchema && match(schema, table) })
 }
 
-// Identity tells this database from every other. A promoted standby is another: its timeline is.
-func (s *Source) Identity(ctx context.Context) (id string, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT format('%s/%s/%s', (SELECT system_identifier FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint()),
-		(SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&id)
-	if err != nil {
-		return "", fmt.Errorf("ask %s which database it is: %w", s.host(), err)
-	}
-	return id, nil
-}
-
 // Position is the place after everything that is committed now.
 func (s *Source) Position(ctx context.Context) (string, error) {
 	lsn, err := s.insertLSN(ctx)
@@ -172,7 +164,7 @@ func (s *Source) Contains(ctx context.Context, p string) error {
 		coalesce((to_jsonb(s)->>'conflicting')::bool, false) OR to_jsonb(s)->>'invalidation_reason' IS NOT NULL
 		FROM pg_replication_slots s WHERE slot_name = $1 AND database = current_database()`, s.slot()).Scan(&plugin, &status, &confirmed, &invalid)
 	if errors.Is(err, pgx.ErrNoRows) {
-		stop.Reason = "it does not exist any more: somebody has dropped it, and the log since may be gone"
+		stop.Reason = "it does not exist any more: somebody has dropped it, or a server has taken over that has not got it (sync_replication_slots), and the log since may be gone"
 		return stop
 	}
 	if err != nil {

@@ -119,10 +119,11 @@ func (t *tail) released(ctx context.Context) error {
 }
 
 func (t *tail) connect(ctx context.Context) (err error) {
-	cfg := t.source.conn.Copy().Config
-	cfg.RuntimeParams["replication"] = "database"
-	if t.conn, err = pgconn.ConnectConfig(ctx, &cfg); err != nil {
-		return fmt.Errorf("read the log of %s: %w", t.source.host(), err)
+	if t.conn, err = t.source.replication(ctx); err != nil {
+		return err
+	}
+	if err := t.source.same(ctx, t.conn); err != nil {
+		return errors.Join(err, t.conn.Close(context.WithoutCancel(ctx)))
 	}
 	err = pglogrepl.StartReplication(ctx, t.conn, t.source.slot(), pglogrepl.LSN(t.pos.lsn), pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication,
 		PluginArgs: []string{"proto_version '1'", "publication_names '" + strings.ReplaceAll(t.source.slot(), "'", "''") + "'"}})

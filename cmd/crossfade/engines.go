@@ -32,6 +32,8 @@ type source interface {
 	Setup(ctx context.Context, tables []*catalog.Table) error
 	// Identity tells the server from every other.
 	Identity(ctx context.Context) (string, error)
+	// Follows says by a nil error that the server that answers now goes on where another one has been read up to a position.
+	Follows(ctx context.Context, position, was string) error
 	// Contains says by a nil error that the log can be read on from a position.
 	Contains(ctx context.Context, position string) error
 	// Storage changes for a table whose rows were rewritten without a change in the log; empty where that cannot be.

@@ -109,7 +109,7 @@ func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
 		if _, err := m.fact(ctx, factStart, &s.Position); err != nil {
 			return s, err
 		}
-		return s, m.source.Contains(ctx, s.Position)
+		return s, m.sourceGoesOn(ctx, s.Position)
 	}
 	r, err := m.stream.Read(ctx, at.Seq, at.Sum)
 	if err != nil {
@@ -131,10 +131,45 @@ func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
 	if s, err = capture.Recover(ctx, tables, r, at.Seq, last); err != nil {
 		return s, err
 	}
-	if err := m.source.Contains(ctx, s.Position); err != nil {
-		return s, err
+	return s, m.sourceGoesOn(ctx, s.Position)
+}
+
+// sourceGoesOn says by a nil error that the source's log can be read on from a position, also when another server has taken over since.
+func (m *migration) sourceGoesOn(ctx context.Context, position string) error {
+	if err := m.follow(ctx, position); err != nil {
+		return err
 	}
-	return s, nil
+	return m.source.Contains(ctx, position)
+}
+
+// follow takes another server for the source when it is proven that its log goes on from the position.
+func (m *migration) follow(ctx context.Context, position string) error {
+	var was string
+	if _, err := m.fact(ctx, factIdentity, &was); err != nil {
+		return err
+	}
+	now, err := m.source.Identity(ctx)
+	if err != nil || now == was {
+		return err
+	}
+	if err := m.source.Follows(ctx, position, was); err != nil {
+		return err
+	}
+	m.log.Warn("another server has taken over as the source, and has all that was read", "was", was, "now", now, "position", position)
+	return m.remember(ctx, factIdentity, now)
+}
+
+// readUpTo is the place that has been read: of the last frame, or where the migration began.
+func (m *migration) readUpTo(ctx context.Context) (position string, err error) {
+	last, any, err := m.stream.Last(ctx)
+	if err != nil {
+		return "", err
+	}
+	if any && len(last.Position) > 0 {
+		return string(last.Position), nil
+	}
+	_, err = m.fact(ctx, factStart, &position)
+	return position, err
 }
 
 // lowest is the ledger row that stands furthest back.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/internal/catalog"
 	"github.com/crossfade-io/crossfade/internal/control"
 	"github.com/crossfade-io/crossfade/transform"
@@ -96,16 +97,15 @@ func (m *migration) prepareFirst(ctx context.Context) (err error) {
 }
 
 func (m *migration) prepareAgain(ctx context.Context) (err error) {
-	var identity string
-	if _, err := m.fact(ctx, factIdentity, &identity); err != nil {
-		return err
-	}
-	now, err := m.source.Identity(ctx)
+	position, err := m.readUpTo(ctx)
 	if err != nil {
 		return err
 	}
-	if now != identity {
-		return refused("the source is another server: %s, the migration began on %s; connect it to that server, or run `crossfade cleanup` and start again", now, identity)
+	var stop *capture.Stop
+	if err := m.follow(ctx, position); errors.As(err, &stop) {
+		return refused("the source is another server: %s: %s; %s", stop.Object, stop.Reason, stop.Remedy)
+	} else if err != nil {
+		return err
 	}
 	// Rows in the log are decoded with the tables as they were there, never as they are now.
 	if _, err := m.fact(ctx, factTables, &m.tables); err != nil {

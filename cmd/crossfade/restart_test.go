@@ -116,7 +116,7 @@ func TestAnotherServerOrMappingThanAtTheStartIsRefused(t *testing.T) {
 		}
 	}
 	r.configure(other.URL(r.my.Name), target, "")
-	refused("another server", "the source is another server", "connect it to that server")
+	refused("another server", "the source is another server", "lacks transactions that have been read", "connect it to a server that has them")
 
 	r.configure(source, other.URL("x"), "")
 	refused("another target", "the mapping of the tables has changed")
