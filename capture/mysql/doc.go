@@ -28,8 +28,8 @@
 //
 // # MariaDB
 //
-// Positions are a file and an offset: a set of domains says nothing of the order between them, a snapshot names its file and offset, and every
-// transaction has one. The last GTID of each domain stands beside it and says which history it is: a log that was begun anew, or a restored server, is found by it. What it
-// costs is that a promoted replica is another log. From 11.4 on events inside a transaction do not say where they end, so
-// offsets are counted.
+// Positions are a file and an offset of one server's log: a set of domains says nothing of the order between them, a snapshot names its file and offset, and every
+// transaction has one. The last GTID of each domain stands beside it. It says which history that is: a log that was begun anew, or a restored server, is found by it. And on
+// a replica that was promoted, whose files are others, it says where to go on (mariadb_follow.go): places of two servers are compared by it. It is not asked for where a place is
+// only to be reached, for the server answers by reading the file up to there. From 11.4 on events inside a transaction do not say where they end, so offsets are counted.
 package mysql

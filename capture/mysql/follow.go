@@ -32,13 +32,9 @@ func (s *Source) Follows(ctx context.Context, p, was string) error {
 	if err != nil {
 		return err
 	}
-	if at.byFile {
-		stop := &capture.Stop{Position: p, Object: s.cfg.Host, Reason: fmt.Sprintf("another server answers than %s, which was read, and its log has other files and offsets", was),
-			Remedy: "connect it to that server, or run `crossfade cleanup` and start again"}
-		if !s.mariadb() {
-			stop.Remedy += "; with gtid_mode=ON a server that takes over is followed"
-		}
-		return stop
+	if at.byFile && (!s.mariadb() || at.on == "") {
+		return &capture.Stop{Position: p, Object: s.cfg.Host, Reason: fmt.Sprintf("another server answers than %s, which was read, and its log has other files and offsets", was),
+			Remedy: "connect it to that server, or run `crossfade cleanup` and start again; with gtid_mode=ON a server that takes over is followed"}
 	}
 	if err := s.Contains(ctx, p); err != nil {
 		return err

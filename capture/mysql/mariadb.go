@@ -48,8 +48,16 @@ func (t *tail) startMariaDB(e *event) error {
 		gtrid, bqual := c.take(first), c.take(second)
 		xid = hex.EncodeToString(gtrid) + "." + hex.EncodeToString(bqual) + "." + strconv.Itoa(int(format))
 	}
-	if err := t.start(e, transactionStart{}, c.err()); err != nil {
+	err := t.start(e, transactionStart{}, c.err())
+	if err != nil {
 		return err
+	}
+	if t.tx.again, err = t.passed(id); err != nil {
+		return err
+	}
+	if p := t.pos.part; t.pos.row > 0 && p.n > 0 && !t.tx.again && p != id {
+		return t.stop("binlog", fmt.Sprintf("transaction %s comes first where %s was being read: the order of the log has changed", appendDomains(nil, []domainGTID{id}), appendDomains(nil, []domainGTID{p})),
+			"read from the server that the migration was started on, or start again with a new snapshot")
 	}
 	t.tx.domain = id
 	t.tx.open = flags&mariadbStandalone == 0
@@ -173,7 +181,7 @@ func (s *Source) mariadbSnapshot(ctx context.Context, w *wire, at *position) err
 		if err := w.exec(openSnapshot); err != nil {
 			return err
 		}
-		shown, err := snapshotPlace(w)
+		shown, err := s.snapshotPlace(w, at)
 		if err != nil {
 			return err
 		}
@@ -197,8 +205,8 @@ func (s *Source) mariadbSnapshot(ctx context.Context, w *wire, at *position) err
 	}
 }
 
-// snapshotPlace is the place of the log that the open transaction shows.
-func snapshotPlace(w *wire) (position, error) {
+// snapshotPlace is the place of the log that the open transaction shows, to be compared with another.
+func (s *Source) snapshotPlace(w *wire, with *position) (position, error) {
 	file, ok, err := w.one("SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'BINLOG_SNAPSHOT_FILE'")
 	if err != nil {
 		return position{}, fmt.Errorf("ask for the place of a snapshot: %w", err)
@@ -211,7 +219,24 @@ func snapshotPlace(w *wire) (position, error) {
 	if err != nil || !ok || !ok2 || file == "" {
 		return position{}, fmt.Errorf("the server does not say which place of its log a snapshot shows (%q, %q)", file, text)
 	}
-	return filePosition(file, pos), nil
+	p := filePosition(file, pos)
+	if with.on == "" {
+		return p, nil
+	}
+	id, _, err := w.one(s.identityQuery())
+	if err != nil {
+		return p, fmt.Errorf("ask whose a snapshot is: %w", err)
+	}
+	if p.on = tagOf(id); p.on == with.on && !with.passing {
+		return p, nil
+	}
+	if text, _, err = w.one(fmt.Sprintf("SELECT BINLOG_GTID_POS('%s', %d)", file, pos)); err != nil {
+		return p, fmt.Errorf("ask for the GTIDs that a snapshot shows: %w", err)
+	}
+	if text != "" {
+		p.domains, err = parseDomains(text)
+	}
+	return p, err
 }
 
 // domainGTID names a transaction of MariaDB. Numbers begin at 1 in each domain.
@@ -270,21 +295,14 @@ func parseDomains(s string) (out []domainGTID, err error) {
 // containsDomains compares the history behind a place of the log with the one that was read: after RESET MASTER, or on a server restored from a backup, a file of that
 // name and size may hold another.
 func (s *Source) containsDomains(ctx context.Context, at *position, stop *capture.Stop) error {
-	var text sql.NullString
-	if err := s.db.QueryRowContext(ctx, "SELECT BINLOG_GTID_POS(?, ?)", at.file, at.pos).Scan(&text); err != nil {
-		return fmt.Errorf("ask %s for the GTIDs at %s:%d: %w", s.cfg.Host, at.file, at.pos, s.cfg.explain(err))
-	}
-	var there []domainGTID
-	if text.String != "" {
-		var err error
-		if there, err = parseDomains(text.String); err != nil {
-			return fmt.Errorf("the GTIDs of %s at %s:%d: %w", s.cfg.Host, at.file, at.pos, err)
-		}
+	there, err := s.gtidsAt(ctx, at.file, at.pos)
+	if err != nil {
+		return err
 	}
 	for _, g := range at.domains {
 		if !slices.Contains(there, g) {
 			stop.Reason = fmt.Sprintf("its log is another than the one that was read: at %s:%d stand the GTIDs %q, and %s was read (RESET MASTER, or a restored backup)",
-				at.file, at.pos, text.String, appendDomains(nil, at.domains))
+				at.file, at.pos, appendDomains(nil, there), appendDomains(nil, at.domains))
 			return stop
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // Its text is what the rest of crossfade carries around without looking into it:
 //
 //	gtid:<set>[;in=<gtid>;row=<n>][;xa=<xid>+<xid>]
-//	file:<name>:<pos>[;gtid=<domain>-<server>-<n>,...][;row=<n>][;xa=...]
+//	file:<name>:<pos>[;on=<server>][;passing=1][;gtid=<domain>-<server>-<n>,...][;upto=...][;part=<gtid>][;row=<n>][;xa=...]
 //
 // A place inside a transaction is the position before that transaction (so that it is read again from its start) and the number of its rows
 // that are done, counted over all rows as logged, whatever their table. That number means the same on every reading, whatever is selected.
@@ -22,8 +22,13 @@ type position struct {
 	file   string  // or the file and the offset after the last transaction read whole
 	pos    uint64
 
-	// domains of MariaDB: the last transaction read of each, of those that were seen. They say nothing of where to go on, but which history it is.
+	// domains of MariaDB: the last transaction read of each. They say which history it is, and on another server where to go on.
 	domains []domainGTID
+	// upto are GTIDs that come with it or shortly after: of a place that shall be reached, where to ask for those before it would have the server read its file.
+	upto    []domainGTID
+	on      string     // stands for the server whose file it is
+	passing bool       // at that offset not all of domains has come yet; see mariadb_follow.go
+	part    domainGTID // the transaction that has been read in part
 
 	in  gtid   // the transaction that has been read in part; not used by file
 	row uint64 // rows of it that are done
@@ -73,6 +78,17 @@ func readPosition(s string) (position, error) {
 			p.in, err = parseGTID(value)
 		case "gtid":
 			p.domains, err = parseDomains(value)
+		case "upto":
+			p.upto, err = parseDomains(value)
+		case "on":
+			p.on = value
+		case "passing":
+			p.passing = true
+		case "part":
+			var one []domainGTID
+			if one, err = parseDomains(value); err == nil {
+				p.part = one[0]
+			}
 		case "row":
 			p.row, err = strconv.ParseUint(value, 10, 64)
 		case "xa":
@@ -98,8 +114,17 @@ func (p *position) String() string {
 	if p.byFile {
 		b = append(append(append(b, "file:"...), p.file...), ':')
 		b = strconv.AppendUint(b, p.pos, 10)
+		if p.on != "" {
+			b = append(append(b, ";on="...), p.on...)
+		}
+		if p.passing {
+			b = append(b, ";passing=1"...)
+		}
 		if len(p.domains) > 0 {
 			b = appendDomains(append(b, ";gtid="...), p.domains)
+		}
+		if len(p.upto) > 0 {
+			b = appendDomains(append(b, ";upto="...), p.upto)
 		}
 	} else {
 		b = p.set.appendText(append(b, "gtid:"...))
@@ -107,6 +132,8 @@ func (p *position) String() string {
 	if p.row > 0 {
 		if !p.byFile {
 			b = p.in.appendText(append(b, ";in="...))
+		} else if p.part.n > 0 {
+			b = appendDomains(append(b, ";part="...), []domainGTID{p.part})
 		}
 		b = strconv.AppendUint(append(b, ";row="...), p.row, 10)
 	}
@@ -152,6 +179,9 @@ func (p *position) covers(q *position) (bool, error) {
 			return false, nil
 		}
 		return q.in.isZero() || p.set.has(q.in) || p.in == q.in && p.row >= q.row, nil
+	}
+	if p.on != q.on && p.on != "" && q.on != "" || p.passing || q.passing {
+		return p.coversByDomain(q)
 	}
 	c, err := compareFiles(p.file, q.file)
 	switch {

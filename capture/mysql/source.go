@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -211,6 +212,11 @@ func (s *Source) Position(ctx context.Context) (string, error) {
 			return "", err
 		}
 		p := filePosition(file, pos)
+		if s.mariadb() {
+			if p, err = s.place(ctx, file, pos); err != nil {
+				return "", err
+			}
+		}
 		return p.String(), nil
 	}
 	set, err := s.executed(ctx)
@@ -301,49 +307,74 @@ func (s *Source) Contains(ctx context.Context, p string) error {
 }
 
 func (s *Source) containsFile(ctx context.Context, at *position, stop *capture.Stop) error {
+	if s.mariadb() && at.on != "" {
+		on, err := s.tag(ctx)
+		if err != nil {
+			return err
+		}
+		if on != at.on {
+			_, err := s.translate(ctx, at, stop)
+			return err
+		}
+	}
+	files, err := s.binlogs(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(files, func(f binlog) bool { return f.name == at.file })
+	switch {
+	case i < 0:
+		stop.Reason = fmt.Sprintf("binlog %s is purged: the oldest is %s", at.file, files[0].name)
+		stop.Remedy += ", and raise binlog_expire_logs_seconds"
+		return stop
+	case at.pos > files[i].size || at.pos == files[i].size && at.inside():
+		stop.Reason = fmt.Sprintf("%s has %d bytes, and was read up to %s (a restored backup, or a crash without sync_binlog=1)", at.file, files[i].size, at)
+		return stop
+	case at.passing:
+		_, err := s.behind(ctx, at, stop)
+		return err
+	case len(at.domains) > 0:
+		return s.containsDomains(ctx, at, stop)
+	}
+	return nil
+}
+
+// binlog is a file of the log.
+type binlog struct {
+	name string
+	size uint64
+}
+
+// binlogs lists the files of the log, oldest first.
+func (s *Source) binlogs(ctx context.Context) (out []binlog, err error) {
 	rows, err := s.db.QueryContext(ctx, "SHOW BINARY LOGS")
 	if err != nil {
-		return fmt.Errorf("list the binlogs of %s: %w", s.cfg.Host, s.cfg.explain(err))
+		return nil, fmt.Errorf("list the binlogs of %s: %w", s.cfg.Host, s.cfg.explain(err))
 	}
 	defer rows.Close()
 	names, err := rows.Columns()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var file string
-	var size uint64
+	var f binlog
 	dest := make([]any, len(names))
 	for i := range dest {
 		dest[i] = new(sql.RawBytes)
 	}
-	dest[0], dest[1] = &file, &size
-	first := ""
+	dest[0], dest[1] = &f.name, &f.size
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
-			return fmt.Errorf("list the binlogs of %s: %w", s.cfg.Host, err)
+			return nil, fmt.Errorf("list the binlogs of %s: %w", s.cfg.Host, err)
 		}
-		if first == "" {
-			first = file
-		}
-		if file != at.file {
-			continue
-		}
-		if at.pos > size || at.pos == size && at.inside() {
-			stop.Reason = fmt.Sprintf("%s has %d bytes, and was read up to %s (a restored backup, or a crash without sync_binlog=1)", file, size, at)
-			return stop
-		}
-		if len(at.domains) > 0 {
-			rows.Close()
-			return s.containsDomains(ctx, at, stop)
-		}
-		return nil
+		out = append(out, f)
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("list the binlogs of %s: %w", s.cfg.Host, err)
+		return nil, fmt.Errorf("list the binlogs of %s: %w", s.cfg.Host, err)
 	}
-	stop.Reason = fmt.Sprintf("binlog %s is purged: the oldest is %s", at.file, first)
-	stop.Remedy += ", and raise binlog_expire_logs_seconds"
-	return stop
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s writes no binlog: set log_bin and restart it", s.cfg.Host)
+	}
+	return out, nil
 }
 
 // Heartbeat commits a row of ours, so that an idle source moves past its present position.

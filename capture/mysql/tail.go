@@ -23,7 +23,14 @@ func (s *Source) Tail(ctx context.Context, from string, tables []*catalog.Table)
 	if err != nil {
 		return nil, err
 	}
+	var past []domainGTID
+	if s.mariadb() {
+		if at, past, err = s.here(ctx, at); err != nil {
+			return nil, err
+		}
+	}
 	t := newTail(tailConfig{migration: s.cfg.Migration, mariadb: s.mariadb(), selected: s.cfg.Selected, log: s.log}, at, tables)
+	t.past = past
 	if t.collations, err = readCollations(ctx, s.db); err != nil {
 		return nil, fmt.Errorf("read the binlog: collations: %w", err)
 	}
@@ -78,6 +85,8 @@ type tail struct {
 
 	pos  position // behind the last event returned
 	skip uint64   // rows of the next transaction that have been returned before
+	// past are transactions of MariaDB, the last ones read of their domains, that come again; what comes before each has been read.
+	past []domainGTID
 	tx   transaction
 
 	rows    rowsEvent
@@ -100,6 +109,7 @@ type transaction struct {
 	id       gtid
 	domain   domainGTID // of MariaDB
 	time     int64
+	again    bool   // it has been read before
 	rows     uint64 // rows read, whatever their table
 	touched  bool   // some of them of selected tables
 	xid      string // of XA START
@@ -252,6 +262,9 @@ func (t *tail) handle(e *event) (bool, error) {
 		return false, t.start(e, start, err)
 	case replication.ROWS_QUERY_EVENT, replication.IGNORABLE_EVENT, replication.TRANSACTION_CONTEXT_EVENT, replication.VIEW_CHANGE_EVENT:
 		return false, nil // comments, and what members of a group tell each other: no rows
+	}
+	if t.tx.again {
+		return false, t.pass(e)
 	}
 	if !t.tx.started {
 		return false, t.stop("binlog", fmt.Sprintf("it has a %s outside a transaction", e.typ),

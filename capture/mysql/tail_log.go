@@ -77,7 +77,7 @@ func (t *tail) rotate(e *event) error {
 	if !t.pos.byFile || t.file == t.pos.file && pos == t.pos.pos {
 		return nil
 	}
-	if t.pos.inside() {
+	if t.pos.inside() && !t.pos.passing {
 		return t.damaged(fmt.Errorf("the log goes on at %s:%d, not inside the transaction that was being read", t.file, pos))
 	}
 	if cmp, err := compareFiles(t.file, t.pos.file); err != nil || cmp < 0 {
@@ -125,7 +125,7 @@ func (t *tail) commit() (bool, error) {
 		return false, t.damaged(fmt.Errorf("it has %d rows, of which %d had been read before", t.tx.rows, t.skip))
 	}
 	t.skip = 0
-	t.pos.in, t.pos.row = gtid{}, 0
+	t.pos.in, t.pos.part, t.pos.row = gtid{}, domainGTID{}, 0
 	if t.pos.byFile {
 		t.pos.pos = t.filePos
 		if t.tx.domain.n > 0 {
@@ -146,4 +146,4 @@ func (t *tail) commit() (bool, error) {
 }
 
 // returning notes that the caller gets what has just been read.
-func (t *tail) returning() { t.pos.in, t.pos.row = t.tx.id, t.tx.rows }
+func (t *tail) returning() { t.pos.in, t.pos.part, t.pos.row = t.tx.id, t.tx.domain, t.tx.rows }
