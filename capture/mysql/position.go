@@ -100,8 +100,8 @@ func readPosition(s string) (position, error) {
 			return p, err
 		}
 	}
-	if !p.byFile && p.domains != nil {
-		return p, fmt.Errorf("domains beside a set of transactions")
+	if !p.byFile && (p.domains != nil || p.upto != nil || p.on != "" || p.passing || p.part.n > 0) {
+		return p, fmt.Errorf("what belongs to a file beside a set of transactions")
 	}
 	if p.byFile && !p.in.isZero() || !p.byFile && p.in.isZero() != (p.row == 0) {
 		return p, fmt.Errorf("transaction and row do not belong together")

@@ -23,6 +23,8 @@ func TestPositionTextIsReadBackAsWritten(t *testing.T) {
 		"file:bin:log.000012:157;row=3",
 		"file:binlog.000012:157;gtid=0-1-100,3-2-18446744073709551615;row=3;xa=61.62.1",
 		"file:binlog.000012:157;row=3;xa=61.62.1",
+		"file:binlog.000012:157;on=00ff00ff;passing=1;gtid=0-1-100;part=0-1-101;row=3",
+		"file:binlog.000012:157;on=00ff00ff;upto=0-1-100",
 	} {
 		p, err := parsePosition(s)
 		if err != nil {
@@ -42,7 +44,7 @@ func TestPositionRefusesWhatItDoesNotKnow(t *testing.T) {
 		"", "lsn:0/1", "gtid:x:1", "gtid:" + uuidA, "gtid:" + uuidA + ":0", "gtid:" + uuidA + ":5-3", "gtid:" + uuidA + ":1,,",
 		"gtid:" + uuidA + ":1;row=4", "gtid:" + uuidA + ":1;in=" + uuidA + ":2", "gtid:" + uuidA + ":1;in=" + uuidA + ":2-3;row=1",
 		"gtid:" + uuidA + ":tag", "file:x", "file:binlog.1:y", "file:b.1:4;in=" + uuidA + ":2;row=1", "gtid:" + uuidA + ":1;more=1",
-		"file:b.1:4;gtid=", "file:b.1:4;gtid=0-1", "file:b.1:4;gtid=0-1-x", "file:b.1:4;gtid=0-1-2,0-1-3", "gtid:" + uuidA + ":1;gtid=0-1-2",
+		"file:b.1:4;gtid=", "file:b.1:4;gtid=0-1", "file:b.1:4;gtid=0-1-x", "file:b.1:4;gtid=0-1-2,0-1-3", "file:b.1:4;part=0-1", "gtid:" + uuidA + ":1;on=00ff00ff", "gtid:" + uuidA + ":1;passing=1", "gtid:" + uuidA + ":1;gtid=0-1-2",
 	} {
 		if p, err := parsePosition(s); err == nil {
 			t.Errorf("%q was read as %s", s, &p)
@@ -71,6 +73,10 @@ func TestCoversPutsAPlaceInsideATransactionBeforeItsCommit(t *testing.T) {
 		{"file:b.000009:500", "file:b.000009:501", false},
 		{"file:b.000010:4", "file:b.000009:501", true},
 		{"file:b.1000000:4", "file:b.999999:501", true},
+		{"file:b.000009:500;on=a;gtid=0-1-7", "file:b.000001:4;on=b;gtid=0-1-8", false}, // of two servers the GTIDs say it
+		{"file:b.000001:4;on=a;gtid=0-1-7,3-1-2", "file:b.000009:500;on=b;gtid=0-1-7", true},
+		{"file:b.000009:4;on=a;passing=1;gtid=0-1-7", "file:b.000009:500;on=a;upto=0-1-7", true}, // and where what had been read comes again
+		{"file:b.000009:400;on=a;gtid=0-1-7", "file:b.000009:500;on=a;gtid=0-1-7", false},
 		{"file:b.000009:500;row=3", "file:b.000009:700", false},
 		{"file:b.000009:500;row=3", "file:b.000009:500", true},
 		{"file:b.000009:500;row=3", "file:b.000009:500;row=4", false},
