@@ -229,7 +229,7 @@ func (w *walk) change(ctx context.Context, tie *Tie, parent *change.Table, actio
 			}
 			again = again || w.uncertain(child, row, doubt)
 		}
-		drop := !t.Strict && (t.Setup.Unique || moves && again)
+		drop := !t.Strict && (t.Setup.Unique && t.WasStrict && t.loose() || moves && again)
 		w.note(child, c, again || drop)
 		if moves {
 			w.note(child, row, again || drop)
@@ -257,7 +257,7 @@ func (w *walk) change(ctx context.Context, tie *Tie, parent *change.Table, actio
 // uncertain reports whether the row of a child has to be read again when a cascade has come upon it.
 func (w *walk) uncertain(child *change.Table, row change.Row, doubt bool) bool {
 	t := w.cascade.tables[child.Source]
-	return !t.Strict && (doubt || t.inexact(change.AppendKey(nil, child.Key, row)))
+	return !t.Strict && (doubt && t.loose() || t.inexact(change.AppendKey(nil, child.Key, row)))
 }
 
 // rewrite returns the child's key and its foreign key, as it refers to now's key, or to nothing.
@@ -352,6 +352,9 @@ func (b *batch) joins(t *Table, c *change.Change) bool {
 	before, last := &b.tx.Steps[n-2], &b.tx.Steps[n-1]
 	return before.Op == CascadeRows && before.Shape == c.Table && len(before.Rows) == 0 && len(before.Keys) < cascadePage && last.Op == DeleteRows && last.Shape == c.Table
 }
+
+// loose reports whether rows of the table are read again, so that others may be listed. From the settled frame on none is, or the strict frame would find a list that is not empty.
+func (t *Table) loose() bool { return !t.settled || t.fresh != nil }
 
 // inexact reports whether the target's row may be newer than the place of the log that is being applied.
 func (t *Table) inexact(key []byte) bool {
@@ -472,7 +475,7 @@ func (r *run) freshen(work context.Context, t *Table, keys [][]byte) error {
 		}
 		t.noted = false
 	}
-	if t.fresh == nil {
+	if t.fresh == nil { // also when no key is named: the table is loose
 		t.fresh = map[string]bool{}
 	}
 	for _, k := range keys {

@@ -113,9 +113,13 @@ func TestACascadeThatMeetsARepairedRowInAUniqueIndexHoldsNothing(t *testing.T) {
 	w.nothingHeld()
 	two := change.AppendKey(nil, []int{0}, ints(2))
 	w.log.control(t, change.ControlMessage{Type: change.Recopied, Table: "shop.child", Keys: [][]byte{two}})
+	w.log.control(t, change.ControlMessage{Type: change.Settled, Table: "shop.child"})
+	w.log.add(t, rekey(f.parent, change.Row{change.NewInt(9), {}}, p(10))) // now nothing can be in the way: nothing is listed any more
+	w.applied()
+	w.expect("SELECT count(*)::text FROM crossfade.recopy", "0")
 	w.log.control(t, change.ControlMessage{Type: change.Strict, Table: "shop.child"})
 	w.nothingHeld()
-	w.expect("SELECT string_agg(id || ':' || parent_id, ' ') FROM child", "1:9")
+	w.expect("SELECT string_agg(id || ':' || parent_id, ' ') FROM child", "1:10")
 	if n := w.net("shop.child"); n != 1 {
 		t.Errorf("the counts say %d children", n)
 	}
