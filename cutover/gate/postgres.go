@@ -289,11 +289,7 @@ func (s *Postgres) guarded(ctx context.Context, q pgQuerier, table string) (ok b
 // It stays, but does not fire for sessions that replicate any more, as the applier's do.
 func (s *Postgres) Guard(ctx context.Context) error {
 	return s.with(ctx, func(conn *pgx.Conn) error {
-		tables, err := s.tables(ctx, conn)
-		if err != nil {
-			return err
-		}
-		denying, err := s.denying(ctx, conn, tables)
+		tables, denying, err := s.fences(ctx, conn)
 		if err != nil {
 			return err
 		}

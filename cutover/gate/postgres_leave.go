@@ -198,11 +198,7 @@ func (s *Postgres) shut(ctx context.Context, tx pgx.Tx, close bool) error {
 	if _, err := tx.Exec(ctx, "LOCK TABLE "+strings.Join(roots, ", ")+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 		return fmt.Errorf("lock the tables: %w", err)
 	}
-	tables, err := s.tables(ctx, tx)
-	if err != nil {
-		return err
-	}
-	states, err := s.denying(ctx, tx, tables)
+	tables, states, err := s.fences(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -232,6 +228,15 @@ func (s *Postgres) createDeny(table string) string {
 	return fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION crossfade.gate_deny('%s');\n", s.denyName(), table, s.cfg.Migration)
 }
 
+// fences lists the tables with their partitions and children, and how the triggers that close them are enabled.
+func (s *Postgres) fences(ctx context.Context, q pgQuerier) (tables []string, states map[string]string, err error) {
+	if tables, err = s.tables(ctx, q); err != nil {
+		return nil, nil, err
+	}
+	states, err = s.denying(ctx, q, tables)
+	return tables, states, err
+}
+
 // denying reads of the tables that have it whether the trigger is enabled: A always, D not.
 func (s *Postgres) denying(ctx context.Context, q pgQuerier, tables []string) (map[string]string, error) {
 	rows, err := q.Query(ctx, `SELECT w.name, t.tgenabled::text FROM unnest($1::text[]) AS w(name) JOIN pg_trigger t ON t.tgrelid = w.name::regclass
@@ -252,11 +257,7 @@ func (s *Postgres) denying(ctx context.Context, q pgQuerier, tables []string) (m
 // an autovacuum gives way only to those who wait longer than we do (S4).
 func (s *Postgres) Install(ctx context.Context, epoch int64) (in cutover.Installed, err error) {
 	err = s.with(ctx, func(conn *pgx.Conn) error {
-		tables, err := s.tables(ctx, conn)
-		if err != nil {
-			return err
-		}
-		states, err := s.denying(ctx, conn, tables)
+		tables, states, err := s.fences(ctx, conn)
 		if err != nil {
 			return err
 		}
@@ -321,11 +322,7 @@ func (s *Postgres) quiet(ctx context.Context, conn *pgx.Conn, tables []string) e
 // Installed looks that every table has the trigger, enabled or not.
 func (s *Postgres) Installed(ctx context.Context, epoch int64) error {
 	return s.with(ctx, func(conn *pgx.Conn) error {
-		tables, err := s.tables(ctx, conn)
-		if err != nil {
-			return err
-		}
-		states, err := s.denying(ctx, conn, tables)
+		tables, states, err := s.fences(ctx, conn)
 		if err != nil {
 			return err
 		}

@@ -110,11 +110,7 @@ func (s *Postgres) enter(ctx context.Context, tx pgx.Tx, c cutover.Call) error {
 
 // lift disables the fence that an earlier attempt has left, if there is one: a side that was never left opens without a lock on its tables.
 func (s *Postgres) lift(ctx context.Context, tx pgx.Tx) error {
-	tables, err := s.tables(ctx, tx)
-	if err != nil {
-		return err
-	}
-	states, err := s.denying(ctx, tx, tables)
+	_, states, err := s.fences(ctx, tx)
 	if err != nil {
 		return err
 	}
