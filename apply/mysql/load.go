@@ -63,6 +63,9 @@ func (s *session) loadText(ctx context.Context, i int, st *apply.Step, m *meta, 
 		return &apply.Refusal{Step: i, Row: -1, Code: "warning", Reason: fmt.Sprintf("the target warns %d times about rows", r.Warnings)}
 	}
 	n := int64(to - from)
+	if int64(r.AffectedRows) < n { // a row that is replaced counts twice
+		return &apply.Refusal{Step: i, Row: -1, Code: "warning", Reason: fmt.Sprintf("the target has taken %d of %d rows", r.AffectedRows, n)}
+	}
 	if !m.only {
 		n = int64(r.AffectedRows)
 	}

@@ -69,6 +69,20 @@ func TestRowsThatAreLoadedAreThoseThatAreInserted(t *testing.T) {
 	})
 }
 
+// A line of a load may be empty: the only column of a row, and an empty text.
+func TestARowOfOneEmptyTextIsLoaded(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.Exec(t, "CREATE TABLE lone (k varchar(20) COLLATE utf8mb4_bin PRIMARY KEY)")
+		w.shape = &change.Table{Engine: w.shape.Engine, Schema: w.Name, Name: "lone", Source: "s.t", Key: []int{0}, Columns: []change.Column{{Name: "k", Type: "varchar(20)", Kind: change.Text}}}
+		for range 2 {
+			w.must(w.tx(apply.Step{Op: apply.CopyRows, Rows: []change.Row{{change.NewText("a")}, {change.NewText("")}, {change.NewText("\n")}}}))
+		}
+		if got := w.list("SELECT COUNT(*) FROM lone"); got != "3" {
+			t.Errorf("%s of 3 rows", got)
+		}
+	})
+}
+
 // A row that the server would leave out or change takes the whole load back, and is found by its key; rows that exist are replaced.
 func TestALoadThatTheServerWarnsAboutIsTakenBackAndItsRowFound(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {
