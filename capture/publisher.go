@@ -65,12 +65,13 @@ type Publisher struct {
 	rows      atomic.Int64
 	committed atomic.Int64
 
-	ended chan struct{} // closed when Run ends: nothing is published any more
+	ended   chan struct{} // closed when Run ends: nothing is published any more
+	abandon chan error    // see Abandon
 }
 
 // NewPublisher returns a publisher that goes on at start.
 func NewPublisher(cfg Config, source Source, log Log, newMapper func() Mapper, start Start) *Publisher {
-	p := &Publisher{cfg: cfg, source: source, log: log, newMap: newMapper, stored: map[uint64]bool{}, ended: make(chan struct{})}
+	p := &Publisher{cfg: cfg, source: source, log: log, newMap: newMapper, stored: map[uint64]bool{}, ended: make(chan struct{}), abandon: make(chan error, 1)}
 	at := Published{Position: start.Position, Seq: start.Seq, Time: start.Time}
 	if !start.Inside {
 		at.Flags = change.TxEnd
@@ -79,6 +80,14 @@ func NewPublisher(cfg Config, source Source, log Log, newMapper func() Mapper, s
 	p.keyMoves.floor = start.Seq
 	p.boundary.inside = start.Inside
 	return p
+}
+
+// Abandon ends Run with an error: what the stream now says can only be completed by a start that reads it again.
+func (p *Publisher) Abandon(err error) {
+	select {
+	case p.abandon <- err:
+	default: // it is ending
+	}
 }
 
 // Published is the place of the last frame that moved the position.
@@ -100,6 +109,17 @@ func (p *Publisher) CaughtUp() bool {
 // stream knows which of the last frames arrived.
 func (p *Publisher) Run(ctx context.Context) error {
 	defer close(p.ended)
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel(nil)
+	watch.Go(func() {
+		select {
+		case err := <-p.abandon:
+			cancel(err)
+		case <-ctx.Done():
+		}
+	})
 	from := p.Published().Position
 	tail, err := p.source.Tail(ctx, from, p.cfg.Tables)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 // Cascades that come upon such a row may be wrong about its children. So the tables that they reach through it are not strict for that time either, and what they
 // come upon is listed and read again.
 //
-// Once begun it goes on when ctx ends, as long as the publisher runs: nobody else would make the table strict again.
+// Once begun it goes on when ctx ends, as long as the publisher runs: nobody else would make the tables strict again. When it fails the publisher ends too, and
+// the start that follows finds in the stream that they are not strict, and completes them.
 func (s *Snapshot) Repair(ctx context.Context, source string, rows []Recopy, reached []string) (seq uint64, err error) {
 	var tables []*tableCopy // source and reached
 	for _, name := range append([]string{source}, reached...) {
@@ -39,6 +40,17 @@ func (s *Snapshot) Repair(ctx context.Context, source string, rows []Recopy, rea
 		case <-ctx.Done():
 		}
 	})
+	for _, c := range tables {
+		c.setStrict(false)
+	}
+	if seq, err = s.repair(ctx, tables, rows); err != nil {
+		s.pub.Abandon(fmt.Errorf("repair %s: %w", source, err))
+	}
+	return seq, err
+}
+
+// repair reads rows of the first table again, while those that it may cascade into are not strict either.
+func (s *Snapshot) repair(ctx context.Context, tables []*tableCopy, rows []Recopy) (seq uint64, err error) {
 	for _, c := range tables[1:] {
 		if err := s.loosen(ctx, c); err != nil {
 			return 0, err
@@ -53,6 +65,12 @@ func (s *Snapshot) Repair(ctx context.Context, source string, rows []Recopy, rea
 		}
 	}
 	return seq, nil
+}
+
+func (c *tableCopy) setStrict(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.Strict = on
 }
 
 // loosen says that a table is not strict, without naming rows that are read again.

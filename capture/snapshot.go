@@ -81,11 +81,15 @@ func NewSnapshot(cfg SnapshotConfig, pub *Publisher, ledger Ledger, tables []*ca
 func (s *Snapshot) Progress() map[string]Progress {
 	out := make(map[string]Progress, len(s.tables))
 	for _, c := range s.tables {
-		c.mu.Lock()
-		out[c.table.String()] = c.progress
-		c.mu.Unlock()
+		out[c.table.String()] = c.now()
 	}
 	return out
+}
+
+func (c *tableCopy) now() Progress {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.progress
 }
 
 // Throttle holds or releases the copying; changes go on.
@@ -112,7 +116,7 @@ func (s *Snapshot) Run(ctx context.Context) error {
 
 func (s *Snapshot) copyAll(ctx context.Context, copied chan<- *tableCopy) error {
 	for _, c := range s.tables {
-		if c.progress.Done && !c.progress.Strict {
+		if p := c.now(); p.Done && !p.Strict {
 			copied <- c
 		}
 	}

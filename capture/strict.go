@@ -61,9 +61,7 @@ func (s *Snapshot) makeStrict(ctx context.Context, c *tableCopy) (seq uint64, er
 			return 0, err
 		}
 		if ok {
-			c.mu.Lock()
-			c.progress.Strict = true
-			c.mu.Unlock()
+			c.setStrict(true)
 			return seq, nil
 		}
 	}

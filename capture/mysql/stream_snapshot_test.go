@@ -515,3 +515,45 @@ func TestARepairReadsRowsAgainAndEndsStrict(t *testing.T) {
 		t.Error("a repair after the end")
 	}
 }
+
+// deaf cannot read rows by their keys.
+type deaf struct{ capture.Source }
+
+var errDeaf = errors.New("no answer")
+
+func (deaf) ReadKeys(context.Context, string, *catalog.Table, []change.Row, func(change.Row) error) error {
+	return errDeaf
+}
+
+// A repair that fails behind the frames that say which tables are not strict ends capture: nobody else knows of it, and the next start makes them strict.
+func TestARepairThatFailsLeavesNoTableThatIsNotStrict(t *testing.T) {
+	d := testdb.MySQL(t).Database(t)
+	d.Exec(t, "CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b LIKE a; INSERT INTO a VALUES (1, 1); INSERT INTO b VALUES (1, 1)")
+	c := newCapture(t, d)
+	c.wrapSource = func(s capture.Source) capture.Source { return deaf{s} }
+	l := c.start()
+	l.wholly()
+	l.reached()
+	a, b := d.Name+".a", d.Name+".b"
+	key := change.AppendKey(nil, []int{0}, change.Row{change.NewInt(1)})
+	if _, err := l.snapshot.Repair(t.Context(), a, []capture.Recopy{{Source: change.Row{change.NewInt(1)}, Target: key}}, []string{b}); !errors.Is(err, errDeaf) {
+		t.Fatalf("the repair ended with %v", err)
+	}
+	if l.snapshot.Progress()[b].Strict {
+		t.Error("b counts as strict, and the stream says that it is not")
+	}
+	if err := l.ended(); !errors.Is(err, errDeaf) {
+		t.Fatalf("capture ended with %v", err)
+	}
+	if s := c.recover(); !s.Tables[a].Strict || s.Tables[b].Strict {
+		t.Errorf("the stream says %+v", s.Tables)
+	}
+	c.wrapSource = nil
+	l = c.start()
+	l.wholly()
+	if s := c.recover(); !s.Tables[a].Strict || !s.Tables[b].Strict {
+		t.Errorf("behind the next start the stream says %+v", s.Tables)
+	}
+	l.reached()
+	c.equals()
+}
