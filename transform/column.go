@@ -34,7 +34,7 @@ func (c *tableCompiler) plain(i int, target, as string, carries bool) {
 	}
 	if as != "" {
 		var err error
-		if pg, atUTC, err = parsePG(as); err != nil {
+		if pg, atUTC, err = c.targetType(as); err != nil {
 			c.mistakes.add("type", c.object(s.Name), "as: "+err.Error(), "write a type that the target can have")
 			return
 		}
@@ -65,6 +65,16 @@ func (c *tableCompiler) plain(i int, target, as string, carries bool) {
 	c.countLossy(s.Name, &conv, p)
 	c.add(change.Column{Name: target, Type: pg.String(), Kind: src.kindIn(pg), Nullable: nullable}, s.Name,
 		ColumnPlan{Source: i, conversion: conv, pg: pg, labels: labels, carries: carries})
+}
+
+// targetType reads a type of a rule. On the way back it may be any that the column has.
+func (c *compiler) targetType(as string) (t pgType, atUTC bool, err error) {
+	t, atUTC, err = parsePG(as)
+	if original := c.originals[as]; original != nil && err != nil {
+		kind, _ := original.Kind(change.Postgres)
+		return pgType{base: pgSame, name: as, held: kind}, false, nil
+	}
+	return t, atUTC, err
 }
 
 // same: both sides are PostgreSQL, and a type is what it was.

@@ -38,7 +38,7 @@ func (c *tableCompiler) plainMySQL(i int, target, as string, carries bool, src s
 
 // mysqlType finds the type of a target column; same says that it is the source's.
 func (c *tableCompiler) mysqlType(s *catalog.Column, src sourceType, as string, i int) (t myType, same bool, err error) {
-	if as != "" && !(c.t.Source.Engine == c.rules.Engine && alikeMySQL(as, s.Type.Full)) {
+	if as != "" && !(alikeMySQL(as, s.Type.Full) && (c.t.Source.Engine == c.rules.Engine || c.keepsMySQL(&s.Type))) {
 		t, err = parseMySQL(as)
 		return t, false, err
 	}
@@ -52,6 +52,15 @@ func (c *tableCompiler) mysqlType(s *catalog.Column, src sourceType, as string, 
 		src.labels = nil
 	}
 	return src.mysqlDefault(indexed, share), false, nil
+}
+
+// keepsMySQL: on the way back a type that MySQL and MariaDB share is what it was, also one that nothing else becomes.
+func (c *tableCompiler) keepsMySQL(t *catalog.Type) bool {
+	if c.originals == nil || !c.t.Source.Engine.MySQLish() {
+		return false
+	}
+	_, same := mysqlSame(t, c.t.Source.Engine, c.rules.Engine)
+	return same
 }
 
 // indexed reports whether a column is part of a key or of an index over whole columns, and how many characters of an entry it may have at most.

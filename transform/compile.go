@@ -12,9 +12,12 @@ import (
 
 // Compile checks the rules against the tables of a source and makes a plan. What is wrong is a [Mistakes] error that names everything.
 func Compile(rules Rules, tables []*catalog.Table) (*Plan, error) {
-	c := &compiler{rules: rules, plan: &Plan{}, tables: tables, used: make([]bool, len(rules.Types))}
+	return (&compiler{rules: rules, plan: &Plan{}, tables: tables, used: make([]bool, len(rules.Types))}).compile()
+}
+
+func (c *compiler) compile() (*Plan, error) {
 	c.checkRules()
-	for _, s := range tables {
+	for _, s := range c.tables {
 		if t := c.table(s); t != nil {
 			c.plan.tables = append(c.plan.tables, t)
 		}
@@ -22,13 +25,15 @@ func Compile(rules Rules, tables []*catalog.Table) (*Plan, error) {
 	c.collisions()
 	c.ties()
 	for i, used := range c.used {
-		if r := rules.Types[i]; !used && len(c.mistakes) == 0 {
+		if r := c.rules.Types[i]; !used && len(c.mistakes) == 0 {
 			c.warn("type_rule_unused", "transform.types "+strings.TrimSpace(r.Match+" "+r.Pattern), "no column matches it, or an earlier rule matches them all", "remove it, or correct match and column")
 		}
 	}
-	if len(c.mistakes) == 0 && c.rules.Engine.MySQLish() {
+	switch {
+	case len(c.mistakes) > 0 || c.originals != nil:
+	case c.rules.Engine.MySQLish():
 		c.mysqlDDL()
-	} else if len(c.mistakes) == 0 {
+	default:
 		c.ddl()
 	}
 	if len(c.mistakes) > 0 {
@@ -44,6 +49,8 @@ type compiler struct {
 	mistakes Mistakes
 	types    []typeRule
 	used     []bool // by index of rules.Types
+	// originals are, on the way back, the types of the columns that are filled, which are there already; nil on the way there.
+	originals map[string]*catalog.Type
 }
 
 // typeRule is a rule of Types, read.
