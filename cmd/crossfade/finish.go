@@ -127,9 +127,9 @@ func (m *migration) firstVerification(ctx context.Context) error {
 }
 
 // waitApplied waits until every lane of whichever applier runs stands on the frame.
-func (m *migration) waitApplied(ctx context.Context, seq uint64) error {
+func (f *flow) waitApplied(ctx context.Context, seq uint64) error {
 	for {
-		if a := m.applying.now(); a != nil {
+		if a := f.applying.now(); a != nil {
 			err := a.Wait(ctx, seq)
 			if err == nil || ctx.Err() != nil {
 				return err

@@ -19,27 +19,32 @@ import (
 	"github.com/crossfade-io/crossfade/transform"
 )
 
-// migration is the running daemon: the ends and the stream between them, which open makes, and what runs over them.
+// migration is the running daemon: the flow from the source to the target, and the cutover.
 type migration struct {
-	cfg *configs.Config
-	log *slog.Logger
-
-	ends
-	verifier   *verify.Verifier
+	flow
 	machine    *cutover.Machine
 	closeGates func()
 	cutovers   sync.Mutex             // one verb at a time
 	attempting atomic.Bool            // an attempt runs
 	decided    happened               // the target serves
 	unfinished atomic.Pointer[string] // what is left to do after the decision
+	unsettled  counterGate            // an abort that has not come to its end
+}
 
-	links     links
-	resumes   counterGate
-	unsettled counterGate // an abort that has not come to its end
-	trouble   trouble
-	progress  progress
-	applying  applying
-	repairs   repairs
+// flow is one direction: two databases and the stream between them, which open makes, and what runs over them. Its source is where the rows come from.
+type flow struct {
+	cfg *configs.Config
+	log *slog.Logger
+
+	ends
+	verifier *verify.Verifier
+
+	links    links
+	resumes  counterGate
+	trouble  trouble
+	progress progress
+	applying applying
+	repairs  repairs
 }
 
 // ends are the two databases, the mapping between them, and the stream.
@@ -77,7 +82,7 @@ type applying struct {
 }
 
 func newMigration(cfg *configs.Config, log *slog.Logger) *migration {
-	return &migration{cfg: cfg, log: log}
+	return &migration{flow: flow{cfg: cfg, log: log}}
 }
 
 func (m *migration) close() {
@@ -108,27 +113,27 @@ type trouble struct {
 	what map[string]error
 }
 
-func (m *migration) fail(part string, err error) {
-	m.trouble.mu.Lock()
-	defer m.trouble.mu.Unlock()
-	if m.trouble.what == nil {
-		m.trouble.what = map[string]error{}
+func (f *flow) fail(part string, err error) {
+	f.trouble.mu.Lock()
+	defer f.trouble.mu.Unlock()
+	if f.trouble.what == nil {
+		f.trouble.what = map[string]error{}
 	}
-	m.trouble.what[part] = err
-	m.log.Error("stopped; resume tries again", "part", part, "err", err)
+	f.trouble.what[part] = err
+	f.log.Error("stopped; resume tries again", "part", part, "err", err)
 }
 
-func (m *migration) recovered(part string) {
-	m.trouble.mu.Lock()
-	delete(m.trouble.what, part)
-	m.trouble.mu.Unlock()
+func (f *flow) recovered(part string) {
+	f.trouble.mu.Lock()
+	delete(f.trouble.what, part)
+	f.trouble.mu.Unlock()
 }
 
-func (m *migration) failure() error {
-	m.trouble.mu.Lock()
-	defer m.trouble.mu.Unlock()
+func (f *flow) failure() error {
+	f.trouble.mu.Lock()
+	defer f.trouble.mu.Unlock()
 	for _, part := range []string{"source", "stream", "target", "finish"} {
-		if err := m.trouble.what[part]; err != nil {
+		if err := f.trouble.what[part]; err != nil {
 			return err
 		}
 	}

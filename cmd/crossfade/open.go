@@ -26,25 +26,25 @@ const (
 )
 
 // open connects to both databases, opens the stream, and reads or makes the mapping.
-func (m *migration) open(ctx context.Context) (err error) {
-	if m.source, err = openSource(ctx, m.cfg, m.log); err != nil {
+func (f *flow) open(ctx context.Context) (err error) {
+	if f.source, err = openSource(ctx, f.cfg, f.log); err != nil {
 		return err
 	}
-	if err = m.openTarget(ctx); err != nil {
+	if err = f.openTarget(ctx); err != nil {
 		return err
 	}
-	if m.stream, err = stream.Open(ctx, streamConfig(m.cfg), m.log); err != nil {
+	if f.stream, err = stream.Open(ctx, streamConfig(f.cfg), f.log); err != nil {
 		return err
 	}
 	return nil
 }
 
 // openTarget connects both of our sides of the target: verification and gate, and the applier.
-func (m *migration) openTarget(ctx context.Context) (err error) {
-	if m.copied, err = openCopied(ctx, m.cfg); err != nil {
+func (f *flow) openTarget(ctx context.Context) (err error) {
+	if f.copied, err = openCopied(ctx, f.cfg); err != nil {
 		return err
 	}
-	m.target, err = openApplied(ctx, m.cfg, m.log)
+	f.target, err = openApplied(ctx, f.cfg, f.log)
 	return err
 }
 
@@ -66,8 +66,8 @@ func selectedTables(ctx context.Context, e *ends, match func(schema, table strin
 }
 
 // fact reads a fact of the stream; ok is false when it was never written.
-func (m *migration) fact(ctx context.Context, key string, into any) (ok bool, err error) {
-	b, ok, err := m.stream.Get(ctx, key)
+func (f *flow) fact(ctx context.Context, key string, into any) (ok bool, err error) {
+	b, ok, err := f.stream.Get(ctx, key)
 	if err != nil || !ok {
 		return false, err
 	}
@@ -77,26 +77,26 @@ func (m *migration) fact(ctx context.Context, key string, into any) (ok bool, er
 	return true, nil
 }
 
-func (m *migration) remember(ctx context.Context, key string, v any) error {
+func (f *flow) remember(ctx context.Context, key string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return m.stream.Put(ctx, key, b)
+	return f.stream.Put(ctx, key, b)
 }
 
 // start finds where capture goes on: behind the last frame of the stream, or where the migration began.
-func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
-	ledger, err := m.target.Ledger(ctx)
+func (f *flow) start(ctx context.Context) (s capture.Start, err error) {
+	ledger, err := f.target.Ledger(ctx)
 	if err != nil {
 		return s, err
 	}
-	tables, err := m.copyProgress(ctx)
+	tables, err := f.copyProgress(ctx)
 	if err != nil {
 		return s, err
 	}
 	// What was queued before an error may still be on its way: only an acknowledged end is an end.
-	last, any, err := m.stream.Last(ctx)
+	last, any, err := f.stream.Last(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -106,12 +106,12 @@ func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
 			return s, fmt.Errorf("%w: the ledger stands on frame %d, the stream is empty: restore the state directory, or run `crossfade cleanup` and take a new snapshot", stream.ErrShrunk, at.Seq)
 		}
 		s.Tables = tables
-		if _, err := m.fact(ctx, factStart, &s.Position); err != nil {
+		if _, err := f.fact(ctx, factStart, &s.Position); err != nil {
 			return s, err
 		}
-		return s, m.sourceGoesOn(ctx, s.Position)
+		return s, f.sourceGoesOn(ctx, s.Position)
 	}
-	r, err := m.stream.Read(ctx, at.Seq, at.Sum)
+	r, err := f.stream.Read(ctx, at.Seq, at.Sum)
 	if err != nil {
 		return s, err
 	}
@@ -120,7 +120,7 @@ func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
 		if l.Seq == at.Seq && l.Sum == at.Sum {
 			continue
 		}
-		ahead, err := m.stream.Read(ctx, l.Seq, l.Sum)
+		ahead, err := f.stream.Read(ctx, l.Seq, l.Sum)
 		if err != nil {
 			return s, err
 		}
@@ -131,44 +131,44 @@ func (m *migration) start(ctx context.Context) (s capture.Start, err error) {
 	if s, err = capture.Recover(ctx, tables, r, at.Seq, last); err != nil {
 		return s, err
 	}
-	return s, m.sourceGoesOn(ctx, s.Position)
+	return s, f.sourceGoesOn(ctx, s.Position)
 }
 
 // sourceGoesOn says by a nil error that the source's log can be read on from a position, also when another server has taken over since.
-func (m *migration) sourceGoesOn(ctx context.Context, position string) error {
-	if err := m.follow(ctx, position); err != nil {
+func (f *flow) sourceGoesOn(ctx context.Context, position string) error {
+	if err := f.follow(ctx, position); err != nil {
 		return err
 	}
-	return m.source.Contains(ctx, position)
+	return f.source.Contains(ctx, position)
 }
 
 // follow takes another server for the source when it is proven that its log goes on from the position.
-func (m *migration) follow(ctx context.Context, position string) error {
+func (f *flow) follow(ctx context.Context, position string) error {
 	var was string
-	if _, err := m.fact(ctx, factIdentity, &was); err != nil {
+	if _, err := f.fact(ctx, factIdentity, &was); err != nil {
 		return err
 	}
-	now, err := m.source.Identity(ctx)
+	now, err := f.source.Identity(ctx)
 	if err != nil || now == was {
 		return err
 	}
-	if err := m.source.Follows(ctx, position, was); err != nil {
+	if err := f.source.Follows(ctx, position, was); err != nil {
 		return err
 	}
-	m.log.Warn("another server has taken over as the source, and has all that was read", "was", was, "now", now, "position", position)
-	return m.remember(ctx, factIdentity, now)
+	f.log.Warn("another server has taken over as the source, and has all that was read", "was", was, "now", now, "position", position)
+	return f.remember(ctx, factIdentity, now)
 }
 
 // readUpTo is the place that has been read: of the last frame, or where the migration began.
-func (m *migration) readUpTo(ctx context.Context) (position string, err error) {
-	last, any, err := m.stream.Last(ctx)
+func (f *flow) readUpTo(ctx context.Context) (position string, err error) {
+	last, any, err := f.stream.Last(ctx)
 	if err != nil {
 		return "", err
 	}
 	if any && len(last.Position) > 0 {
 		return string(last.Position), nil
 	}
-	_, err = m.fact(ctx, factStart, &position)
+	_, err = f.fact(ctx, factStart, &position)
 	return position, err
 }
 
@@ -183,8 +183,8 @@ func lowest(ledger []apply.LaneRow) (low apply.LaneRow) {
 }
 
 // copyProgress is what the target knows of the snapshot.
-func (m *migration) copyProgress(ctx context.Context) (map[string]capture.Progress, error) {
-	rows, err := m.target.Tables(ctx)
+func (f *flow) copyProgress(ctx context.Context) (map[string]capture.Progress, error) {
+	rows, err := f.target.Tables(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the progress of the snapshot: %w", err)
 	}

@@ -16,26 +16,26 @@ import (
 )
 
 // runCapture reads the source into the stream, and copies what is not copied, until ctx ends.
-func (m *migration) runCapture(ctx context.Context) error {
-	return m.again(ctx, "source", func(ctx context.Context) error {
-		if err := m.settleStream(ctx); err != nil {
+func (f *flow) runCapture(ctx context.Context) error {
+	return f.again(ctx, "source", func(ctx context.Context) error {
+		if err := f.settleStream(ctx); err != nil {
 			return err
 		}
-		start, err := m.start(ctx)
+		start, err := f.start(ctx)
 		if err != nil {
 			return err
 		}
-		publisher := capture.NewPublisher(capture.Config{Tables: m.tables, MaxRow: int64(m.cfg.Stream.MaxRow), Kept: m.kept(), Logger: m.log},
-			m.source, m.stream, func() capture.Mapper { return captureMapper{m.plan.Mapper()} }, start)
-		snapshot, err := capture.NewSnapshot(capture.SnapshotConfig{Parallel: m.cfg.Snapshot.Parallel, ChunkRows: m.cfg.Snapshot.ChunkRows, Settle: m.plan.CascadedInto, After: m.plan.CopiedAfter},
-			publisher, captureLedger{m}, m.tables, start)
+		publisher := capture.NewPublisher(capture.Config{Tables: f.tables, MaxRow: int64(f.cfg.Stream.MaxRow), Kept: f.kept(), Logger: f.log},
+			f.source, f.stream, func() capture.Mapper { return captureMapper{f.plan.Mapper()} }, start)
+		snapshot, err := capture.NewSnapshot(capture.SnapshotConfig{Parallel: f.cfg.Snapshot.Parallel, ChunkRows: f.cfg.Snapshot.ChunkRows, Settle: f.plan.CascadedInto, After: f.plan.CopiedAfter},
+			publisher, captureLedger{f}, f.tables, start)
 		if err != nil {
 			return err
 		}
-		m.progress.publisher.Store(publisher)
-		m.progress.snapshot.Store(snapshot)
-		m.links.up("source")
-		m.log.Info("capture goes on", "position", start.Position, "frame", start.Seq)
+		f.progress.publisher.Store(publisher)
+		f.progress.snapshot.Store(snapshot)
+		f.links.up("source")
+		f.log.Info("capture goes on", "position", start.Position, "frame", start.Seq)
 		g, ctx := errgroup.WithContext(ctx)
 		var ended error
 		g.Go(func() error { ended = publisher.Run(ctx); return ended })
@@ -48,20 +48,20 @@ func (m *migration) runCapture(ctx context.Context) error {
 }
 
 // applied is the frame up to which everything is in the target.
-func (m *migration) applied() uint64 {
-	if a := m.applying.now(); a != nil {
+func (f *flow) applied() uint64 {
+	if a := f.applying.now(); a != nil {
 		return a.Applied()
 	}
 	return 0
 }
 
 // kept says what the source may forget under `stream.release: applied`: what every lane of the target has.
-func (m *migration) kept() func() uint64 {
-	if m.cfg.Stream.Release != configs.ReleaseApplied {
+func (f *flow) kept() func() uint64 {
+	if f.cfg.Stream.Release != configs.ReleaseApplied {
 		return nil
 	}
 	return func() uint64 {
-		if a := m.applying.now(); a != nil {
+		if a := f.applying.now(); a != nil {
 			return a.Floor()
 		}
 		return 0
@@ -70,23 +70,23 @@ func (m *migration) kept() func() uint64 {
 
 // settleStream waits until every frame that an earlier try has queued is acknowledged, also for as long as the stream is full: only then the last frame of
 // the stream is the last one published, and nothing is published twice.
-func (m *migration) settleStream(ctx context.Context) error {
+func (f *flow) settleStream(ctx context.Context) error {
 	for {
-		acked := m.stream.Acked()
-		if m.stream.InFlight() == 0 {
+		acked := f.stream.Acked()
+		if f.stream.InFlight() == 0 {
 			return nil
 		}
-		if err := m.stream.Wait(ctx, acked+1); err != nil {
+		if err := f.stream.Wait(ctx, acked+1); err != nil {
 			return err
 		}
 	}
 }
 
 // captureLedger is what capture asks of the target.
-type captureLedger struct{ m *migration }
+type captureLedger struct{ f *flow }
 
 func (l captureLedger) Applied(_ context.Context, source string) (uint64, error) {
-	a := l.m.applying.now()
+	a := l.f.applying.now()
 	if a == nil {
 		return 0, nil
 	}
@@ -94,7 +94,7 @@ func (l captureLedger) Applied(_ context.Context, source string) (uint64, error)
 }
 
 func (l captureLedger) Recopy(ctx context.Context, source string) ([]capture.Recopy, error) {
-	keys, err := l.m.target.Recopy(ctx, source)
+	keys, err := l.f.target.Recopy(ctx, source)
 	if err != nil {
 		return nil, err
 	}
@@ -102,17 +102,17 @@ func (l captureLedger) Recopy(ctx context.Context, source string) ([]capture.Rec
 	for _, k := range keys {
 		raw = append(raw, k.Key)
 	}
-	return l.m.recopies(source, raw)
+	return l.f.recopies(source, raw)
 }
 
 // recopies finds the source keys of target keys.
-func (m *migration) recopies(source string, keys [][]byte) ([]capture.Recopy, error) {
-	t, err := m.planned(source)
+func (f *flow) recopies(source string, keys [][]byte) ([]capture.Recopy, error) {
+	t, err := f.planned(source)
 	if err != nil {
 		return nil, err
 	}
 	var out []capture.Recopy
-	mapper := m.plan.Mapper()
+	mapper := f.plan.Mapper()
 	for _, k := range keys {
 		target, err := change.ReadKey(k, len(t.Target.Key))
 		if err != nil {
@@ -128,18 +128,18 @@ func (m *migration) recopies(source string, keys [][]byte) ([]capture.Recopy, er
 }
 
 // runApply applies the stream until ctx ends. A pause and a cutover stop the applier; each start takes a new token.
-func (m *migration) runApply(ctx context.Context) error {
+func (f *flow) runApply(ctx context.Context) error {
 	for ctx.Err() == nil {
-		generation := m.applying.changed.now()
-		if !m.applying.wanted() {
-			if err := m.applying.changed.after(ctx, generation); err != nil {
+		generation := f.applying.changed.now()
+		if !f.applying.wanted() {
+			if err := f.applying.changed.after(ctx, generation); err != nil {
 				return nil
 			}
 			continue
 		}
-		err := m.again(ctx, "target", func(ctx context.Context) error {
-			err := m.applyOnce(ctx)
-			if err != nil && !m.applying.wanted() {
+		err := f.again(ctx, "target", func(ctx context.Context) error {
+			err := f.applyOnce(ctx)
+			if err != nil && !f.applying.wanted() {
 				return nil // it was told to stop
 			}
 			return err
@@ -153,17 +153,17 @@ func (m *migration) runApply(ctx context.Context) error {
 
 var errHalted = errors.New("the applier was told to stop")
 
-func (m *migration) applyOnce(ctx context.Context) error {
-	applier, err := m.newApplier()
+func (f *flow) applyOnce(ctx context.Context) error {
+	applier, err := f.newApplier()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if !m.applying.begin(applier, cancel) {
+	if !f.applying.begin(applier, cancel) {
 		return nil
 	}
-	defer m.applying.end()
+	defer f.applying.end()
 	err = applier.Run(ctx)
 	if err != nil {
 		return &permanent{err} // Run mends what can be mended by itself
@@ -177,44 +177,44 @@ type permanent struct{ err error }
 func (p *permanent) Error() string { return p.err.Error() }
 func (p *permanent) Unwrap() error { return p.err }
 
-func (m *migration) newApplier() (*apply.Applier, error) {
+func (f *flow) newApplier() (*apply.Applier, error) {
 	o := apply.Options{
-		Stream: m.stream.ID(), Tables: tableSetups(m.plan, m.cfg.Target.Create), Lanes: m.cfg.Apply.Lanes, Shapes: m.shape,
-		Observe: m.verifier.Observe, MaxRow: int64(m.cfg.Stream.MaxRow) + change.MaxFrame, Logger: m.log,
+		Stream: f.stream.ID(), Tables: tableSetups(f.plan, f.cfg.Target.Create), Lanes: f.cfg.Apply.Lanes, Shapes: f.shape,
+		Observe: f.verifier.Observe, MaxRow: int64(f.cfg.Stream.MaxRow) + change.MaxFrame, Logger: f.log,
 		Cascaded: func(list []apply.Cascaded) {
 			for i := range list {
-				m.verifier.Cascaded(list[i].Source, list[i].Seq, list[i].Key)
+				f.verifier.Cascaded(list[i].Source, list[i].Seq, list[i].Key)
 			}
 		},
-		Forget: m.verifier.Forget,
-		Remap:  remap(m.plan), ConstraintSQL: constraintSQL(m.plan, m.cfg.Target.Create),
+		Forget: f.verifier.Forget,
+		Remap:  remap(f.plan), ConstraintSQL: constraintSQL(f.plan, f.cfg.Target.Create),
 		Notify: func(e apply.Event) {
-			m.log.Info("target", "event", string(e.Kind), "table", e.Table, "frame", e.Seq, "detail", e.Detail)
+			f.log.Info("target", "event", string(e.Kind), "table", e.Table, "frame", e.Seq, "detail", e.Detail)
 			switch e.Kind {
 			case apply.EventTrouble:
-				m.links.down("target", errors.New(e.Detail))
+				f.links.down("target", errors.New(e.Detail))
 			case apply.EventMended:
-				m.links.up("target")
+				f.links.up("target")
 			}
 		},
 	}
 	o.Checkpoint = func() uint64 {
-		if seq, active := m.verifier.Floor(); active {
+		if seq, active := f.verifier.Floor(); active {
 			return seq
 		}
 		return math.MaxUint64
 	}
 	read := func(ctx context.Context, after, sum uint64) (apply.Reader, error) {
-		return m.stream.Read(ctx, after, sum)
+		return f.stream.Read(ctx, after, sum)
 	}
-	return apply.New(m.target, apply.LogFunc(read), o)
+	return apply.New(f.target, apply.LogFunc(read), o)
 }
 
 // shape finds a shape that frames name.
-func (m *migration) shape(id uint64) (*change.Table, error) {
+func (f *flow) shape(id uint64) (*change.Table, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	b, ok, err := m.stream.Get(ctx, capture.ShapeKey(id))
+	b, ok, err := f.stream.Get(ctx, capture.ShapeKey(id))
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +298,7 @@ func (a *applying) running(ctx context.Context) error {
 }
 
 // runPurge frees the stream of what nobody needs any more.
-func (m *migration) runPurge(ctx context.Context) error {
+func (f *flow) runPurge(ctx context.Context) error {
 	tick, look := time.NewTicker(2*time.Second), time.NewTicker(200*time.Millisecond)
 	defer tick.Stop()
 	defer look.Stop()
@@ -307,21 +307,21 @@ func (m *migration) runPurge(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
-			m.look()
+			f.look()
 			continue
 		case <-tick.C:
 		}
-		a := m.applying.now()
+		a := f.applying.now()
 		if a == nil {
 			continue
 		}
-		m.verifier.Passed(a.Stats().Dispatched)
+		f.verifier.Passed(a.Stats().Dispatched)
 		floor := a.Floor()
 		if floor == 0 {
 			continue
 		}
-		if err := m.stream.Purge(ctx, floor); err != nil && ctx.Err() == nil {
-			m.log.Warn("purge the stream", "upto", floor, "err", err)
+		if err := f.stream.Purge(ctx, floor); err != nil && ctx.Err() == nil {
+			f.log.Warn("purge the stream", "upto", floor, "err", err)
 		}
 	}
 }

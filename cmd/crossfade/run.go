@@ -105,30 +105,30 @@ func notify(log *slog.Logger, state string) {
 	}
 }
 
-// again calls f until it ends without a fault of the connection. What needs a person waits for resume.
-func (m *migration) again(ctx context.Context, link string, f func(context.Context) error) error {
+// again calls work until it ends without a fault of the connection. What needs a person waits for resume.
+func (f *flow) again(ctx context.Context, link string, work func(context.Context) error) error {
 	wait := 100 * time.Millisecond
 	for {
 		began := time.Now()
-		generation := m.resumes.now()
-		err := f(ctx)
+		generation := f.resumes.now()
+		err := work(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err == nil {
-			m.links.up(link)
+			f.links.up(link)
 			return nil
 		}
 		if stop := needsPerson(err); stop != nil {
-			m.fail(link, stop)
-			if err := m.resumes.after(ctx, generation); err != nil {
+			f.fail(link, stop)
+			if err := f.resumes.after(ctx, generation); err != nil {
 				return nil
 			}
-			m.recovered(link)
+			f.recovered(link)
 			continue
 		}
-		m.links.down(link, err)
-		m.log.Warn("connection lost, trying again", "to", link, "err", err)
+		f.links.down(link, err)
+		f.log.Warn("connection lost, trying again", "to", link, "err", err)
 		if time.Since(began) > 10*time.Second {
 			wait = 100 * time.Millisecond
 		}

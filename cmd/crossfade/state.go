@@ -122,8 +122,8 @@ func tableState(copied, strict bool) string {
 
 // lag is how far the target is behind the source; null when nothing is known. When the newest change applied is an old one, for the source was idle, what
 // counts is since when more is known to be there: since the target was last level.
-func (m *migration) lag(stats apply.Stats, applied uint64) *float64 {
-	p := m.progress.publisher.Load()
+func (f *flow) lag(stats apply.Stats, applied uint64) *float64 {
+	p := f.progress.publisher.Load()
 	if p == nil {
 		return nil
 	}
@@ -136,11 +136,11 @@ func (m *migration) lag(stats apply.Stats, applied uint64) *float64 {
 				since = l.SourceTime
 			}
 		}
-		since = max(since, m.progress.level.Load())
+		since = max(since, f.progress.level.Load())
 	case now.Sub(heard) > 2*time.Second: // all that was heard is applied; the silence counts
 		since = heard.UnixMicro()
 	default:
-		m.progress.level.Store(now.UnixMicro())
+		f.progress.level.Store(now.UnixMicro())
 		return new(float64)
 	}
 	if since == 0 {
@@ -151,9 +151,9 @@ func (m *migration) lag(stats apply.Stats, applied uint64) *float64 {
 }
 
 // look keeps in mind when the target was level with the source.
-func (m *migration) look() {
-	if a := m.applying.now(); a != nil && m.progress.finished.Load() {
-		m.lag(a.Stats(), a.Applied())
+func (f *flow) look() {
+	if a := f.applying.now(); a != nil && f.progress.finished.Load() {
+		f.lag(a.Stats(), a.Applied())
 	}
 }
 

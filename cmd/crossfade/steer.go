@@ -146,13 +146,13 @@ func (r *repairs) has(table string) bool {
 
 // doubtful reports whether cascades may miss rows of a table, since rows through which they go are read again. A pass that begins when none are compares what
 // is applied of all that is published by then.
-func (m *migration) doubtful(table string) bool {
-	snapshot := m.progress.snapshot.Load()
+func (f *flow) doubtful(table string) bool {
+	snapshot := f.progress.snapshot.Load()
 	if snapshot == nil { // nothing is known yet
-		return m.plan.CascadedInto(table)
+		return f.plan.CascadedInto(table)
 	}
 	for source, p := range snapshot.Progress() {
-		if (!p.Strict || m.repairs.has(source)) && slices.Contains(m.plan.Reached(source), table) {
+		if (!p.Strict || f.repairs.has(source)) && slices.Contains(f.plan.Reached(source), table) {
 			return true
 		}
 	}
@@ -353,8 +353,8 @@ func (m *migration) Check(ctx context.Context) (json.RawMessage, error) {
 }
 
 // planned finds a table by its source name.
-func (m *migration) planned(source string) (*transform.Table, error) {
-	for _, t := range m.plan.Tables() {
+func (f *flow) planned(source string) (*transform.Table, error) {
+	for _, t := range f.plan.Tables() {
 		if t.Source.String() == source {
 			return t, nil
 		}

@@ -45,29 +45,29 @@ func (m *migration) wire(ctx context.Context) error {
 	return nil
 }
 
-func (m *migration) wireVerifier(ctx context.Context) error {
-	if err := m.copied.Setup(ctx); err != nil {
+func (f *flow) wireVerifier(ctx context.Context) error {
+	if err := f.copied.Setup(ctx); err != nil {
 		return err
 	}
-	m.verifier = m.newVerifier()
-	_, _, err := m.verifier.Restore(ctx)
+	f.verifier = f.newVerifier()
+	_, _, err := f.verifier.Restore(ctx)
 	return err
 }
 
-func (m *migration) newVerifier() *verify.Verifier {
+func (f *flow) newVerifier() *verify.Verifier {
 	var tables []*verify.Table
-	for _, t := range m.plan.Tables() {
+	for _, t := range f.plan.Tables() {
 		tables = append(tables, &verify.Table{Source: t.Source, Target: t.Target, Ordered: t.Ordered,
-			NewMapper: func() verify.Mapper { return verifyMapper{m.plan.Mapper(), t} }})
+			NewMapper: func() verify.Mapper { return verifyMapper{f.plan.Mapper(), t} }})
 	}
-	return verify.New(verify.Config{ChunkRows: m.cfg.Snapshot.ChunkRows, FullEvery: m.cfg.Verify.Every, Applied: m.applied, Doubtful: m.doubtful, Logger: m.log}, m.source, streamView{m}, m.copied, m.copied, tables)
+	return verify.New(verify.Config{ChunkRows: f.cfg.Snapshot.ChunkRows, FullEvery: f.cfg.Verify.Every, Applied: f.applied, Doubtful: f.doubtful, Logger: f.log}, f.source, streamView{f}, f.copied, f.copied, tables)
 }
 
 // streamView is the stream as the verifier sees it.
-type streamView struct{ m *migration }
+type streamView struct{ f *flow }
 
 func (s streamView) Published() (string, uint64) {
-	p := s.m.progress.publisher.Load()
+	p := s.f.progress.publisher.Load()
 	if p == nil {
 		return "", 0
 	}
@@ -77,15 +77,15 @@ func (s streamView) Published() (string, uint64) {
 
 func (s streamView) WaitCovered(ctx context.Context, position string) error {
 	for {
-		p := s.m.progress.publisher.Load()
+		p := s.f.progress.publisher.Load()
 		if p != nil {
 			if err := p.WaitCovered(ctx, position); !errors.Is(err, capture.ErrEnded) {
 				return err
 			}
 		}
 		// A lost connection gives a publisher a successor, which goes on where it was.
-		for s.m.progress.publisher.Load() == p {
-			if err := s.m.failure(); err != nil {
+		for s.f.progress.publisher.Load() == p {
+			if err := s.f.failure(); err != nil {
 				return err
 			}
 			select {
@@ -98,7 +98,7 @@ func (s streamView) WaitCovered(ctx context.Context, position string) error {
 }
 
 func (s streamView) WaitApplied(ctx context.Context, seq uint64) error {
-	return s.m.waitApplied(ctx, seq)
+	return s.f.waitApplied(ctx, seq)
 }
 
 // newMachine makes the cutover over the two gates. Without a running migration (m is nil) it can only report.
