@@ -22,13 +22,25 @@ type TableSetup struct {
 	// Group names the tables that are tied by foreign keys whose actions are carried out here; empty: it is alone. Ties are those that refer to this table.
 	Group string
 	Ties  []Tie
+	// Filled: the rows and the further unique indexes are there. The table is strict from the first frame.
+	Filled bool
 	// UniqueSQL makes the further unique indexes. Every statement must do no harm when it is repeated.
 	UniqueSQL []string
 }
 
 // InOneLane says that the rows cannot be spread over lanes by their keys. A target keeps the answer of the first time: the lane map changes at
 // barriers only.
-func (s *TableSetup) InOneLane() bool { return s.OneLane || s.Group != "" || !hashable(s.Target) }
+func (s *TableSetup) InOneLane() bool {
+	return s.OneLane || s.Group != "" || s.Filled && s.Unique || !hashable(s.Target)
+}
+
+// Registered are what a target writes down of a table that it does not know yet.
+func (s *TableSetup) Registered() (state string, copied bool, strictSeq int64) {
+	if s.Filled {
+		return "strict", true, 1
+	}
+	return "copying", false, 0
+}
 
 // Table is the state of one table while it is applied. The dispatcher changes it, and only while all lanes wait.
 type Table struct {

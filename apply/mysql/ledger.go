@@ -217,12 +217,8 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 		}
 		if d.Token == 0 {
 			d.Token = 1
-			var rows []string
-			for n := range lanes {
-				rows = append(rows, fmt.Sprintf("(%s, %d, %d, 1)", s.key(), n, lanes))
-			}
-			if _, err := s.exec(ctx, "INSERT INTO crossfade.ledger (migration, side, lane, lanes, token) VALUES "+strings.Join(rows, ", ")); err != nil {
-				return classify(err)
+			if err := s.newLanes(ctx, lanes); err != nil {
+				return err
 			}
 		}
 		if d.Lanes, err = s.Ledger(ctx); err != nil {
@@ -241,6 +237,16 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 		return err
 	})
 	return d, err
+}
+
+// newLanes makes the ledger's rows, with token 1.
+func (s *session) newLanes(ctx context.Context, lanes int) error {
+	var rows []string
+	for n := range lanes {
+		rows = append(rows, fmt.Sprintf("(%s, %d, %d, 1)", s.key(), n, lanes))
+	}
+	_, err := s.exec(ctx, "INSERT INTO crossfade.ledger (migration, side, lane, lanes, token) VALUES "+strings.Join(rows, ", "))
+	return classify(err)
 }
 
 // newToken raises the token of all ledger rows and returns it; 0 when there are none. It waits for transactions under way: when it is committed, nothing of

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/crossfade-io/crossfade/apply"
@@ -66,15 +67,39 @@ func (t *Target) Setup(ctx context.Context, tables []apply.TableSetup) error {
 		if err != nil {
 			return err
 		}
-		return s.spareAll(ctx, tables)
+		return s.spareAll(ctx, slices.DeleteFunc(slices.Clone(tables), func(t apply.TableSetup) bool { return t.Filled })) // those are the application's until StartAt
+	})
+}
+
+// StartAt lets the next applier start behind a frame, and keeps the application's triggers on the tables, which took its writes until now, from acting on what is
+// applied. It may be repeated; a ledger that is further stays.
+func (t *Target) StartAt(ctx context.Context, tables []apply.TableSetup, lanes int, stream string, place apply.Place) error {
+	return t.do(ctx, "start applying behind a frame", func(s *session) error {
+		if err := s.spareAll(ctx, tables); err != nil {
+			return err
+		}
+		return s.alone(ctx, func() error {
+			token, err := s.newToken(ctx)
+			if err != nil {
+				return err
+			}
+			if token == 0 {
+				if err := s.newLanes(ctx, lanes); err != nil {
+					return err
+				}
+			}
+			_, err = s.exec(ctx, fmt.Sprintf("UPDATE crossfade.ledger SET stream_id = %s, seq = %s, sum = %s, counter = counter + 1 WHERE %s AND seq < %[2]s", text(stream), int64Text(place.Seq), int64Text(place.Sum), s.mine()))
+			return classify(err)
+		})
 	})
 }
 
 // register writes a table down. One that was spread over lanes and must be in one from now on changes its lane here, where no applier runs any more, and
 // only while all lanes stand on one frame: else one of them would skip changes, or repeat them.
 func (s *session) register(ctx context.Context, table *apply.TableSetup) error {
-	_, err := s.exec(ctx, fmt.Sprintf("INSERT INTO crossfade.tables (migration, side, source_table, target_table, shape, one_lane) VALUES (%s, %s, %s, %s, %t) ON DUPLICATE KEY UPDATE target_table = %[3]s, shape = %[4]s",
-		s.key(), text(table.Source), text(table.Target.String()), int64Text(table.Target.ID()), table.InOneLane()))
+	state, copied, strictSeq := table.Registered()
+	_, err := s.exec(ctx, fmt.Sprintf("INSERT INTO crossfade.tables (migration, side, source_table, target_table, shape, one_lane, state, copied, strict_seq) VALUES (%s, %s, %s, %s, %t, %s, %t, %d) ON DUPLICATE KEY UPDATE target_table = %[3]s, shape = %[4]s",
+		s.key(), text(table.Source), text(table.Target.String()), int64Text(table.Target.ID()), table.InOneLane(), text(state), copied, strictSeq))
 	if err != nil {
 		return classify(err)
 	}

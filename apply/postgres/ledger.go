@@ -141,9 +141,7 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 		}
 		if token == 0 {
 			token = 1
-			_, err = s.exec(ctx, `INSERT INTO crossfade.ledger (migration, side, lane, lanes, token) SELECT $1, $2, n, $3::integer, 1 FROM pg_catalog.generate_series(0, $3::integer - 1) AS n`,
-				t.migration, t.side, strconv.Itoa(lanes))
-			if err != nil {
+			if err := s.newLanes(ctx, lanes); err != nil {
 				return err
 			}
 		}
@@ -164,6 +162,13 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 		return err
 	})
 	return d, err
+}
+
+// newLanes makes the ledger's rows, with token 1.
+func (s *session) newLanes(ctx context.Context, lanes int) error {
+	_, err := s.exec(ctx, `INSERT INTO crossfade.ledger (migration, side, lane, lanes, token) SELECT $1, $2, n, $3::integer, 1 FROM pg_catalog.generate_series(0, $3::integer - 1) AS n`,
+		s.target.migration, s.target.side, strconv.Itoa(lanes))
+	return err
 }
 
 // newToken raises the token of all ledger rows and returns it; 0 when there are none. It waits for transactions under way: when it is committed,

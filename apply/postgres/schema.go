@@ -67,13 +67,38 @@ func (t *Target) Setup(ctx context.Context, tables []apply.TableSetup) error {
 	})
 }
 
+// StartAt lets the next applier start behind a frame. It may be repeated; a ledger that is further stays.
+func (t *Target) StartAt(ctx context.Context, _ []apply.TableSetup, lanes int, stream string, place apply.Place) error {
+	return t.do(ctx, "start applying behind a frame", func(s *session) error {
+		return s.inTransaction(ctx, func() error {
+			if _, err := s.exec(ctx, lockKey); err != nil {
+				return err
+			}
+			token, err := s.newToken(ctx)
+			if err != nil {
+				return err
+			}
+			if token == 0 {
+				if err := s.newLanes(ctx, lanes); err != nil {
+					return err
+				}
+			}
+			_, err = s.exec(ctx, "UPDATE crossfade.ledger SET stream_id = $3, seq = $4::bigint, sum = $5::bigint, counter = counter + 1 WHERE migration = $1 AND side = $2 AND seq < $4::bigint",
+				t.migration, t.side, stream, int64Text(place.Seq), int64Text(place.Sum))
+			return err
+		})
+	})
+}
+
 // register writes a table down. One that was spread over lanes and must be in one from now on changes its lane here, where no applier runs any more,
 // and only while all lanes stand on one frame: else one of them would skip changes, or repeat them.
 func (s *session) register(ctx context.Context, table *apply.TableSetup) error {
 	m, side := s.target.migration, s.target.side
-	rows, err := s.query(ctx, `INSERT INTO crossfade.tables AS t (migration, side, source_table, target_table, shape, one_lane) VALUES ($1, $2, $3, $4, $5::bigint, $6::boolean)
+	state, copied, strictSeq := table.Registered()
+	rows, err := s.query(ctx, `INSERT INTO crossfade.tables AS t (migration, side, source_table, target_table, shape, one_lane, state, copied, strict_seq)
+VALUES ($1, $2, $3, $4, $5::bigint, $6::boolean, $7, $8::boolean, $9::bigint)
 ON CONFLICT (migration, side, source_table) DO UPDATE SET target_table = EXCLUDED.target_table, shape = EXCLUDED.shape RETURNING one_lane`,
-		m, side, table.Source, table.Target.String(), int64Text(table.Target.ID()), strconv.FormatBool(table.InOneLane()))
+		m, side, table.Source, table.Target.String(), int64Text(table.Target.ID()), strconv.FormatBool(table.InOneLane()), state, strconv.FormatBool(copied), strconv.FormatInt(strictSeq, 10))
 	if err != nil {
 		return err
 	}
