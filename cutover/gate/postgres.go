@@ -286,15 +286,19 @@ func (s *Postgres) guarded(ctx context.Context, q pgQuerier, table string) (ok b
 // Guard keeps every table of a closed side closed for the application, and lets the applier through.
 //
 // A side that was never open gets the trigger that reads the gate's row. One that has been left has its fence, which asks nothing: an old snapshot would still read that the gate is open.
-// It stays, but does not fire for sessions that replicate any more, as the applier's do.
+// It stays, but does not fire for sessions that replicate any more, as the applier's do. While the side's gate is open, or an attempt to leave it lives, its fence stays as it is:
+// a Guard that runs late would close it, or let somebody through.
 func (s *Postgres) Guard(ctx context.Context) error {
 	return s.with(ctx, func(conn *pgx.Conn) error {
-		tables, denying, err := s.fences(ctx, conn)
+		tables, err := s.tables(ctx, conn)
 		if err != nil {
 			return err
 		}
 		for _, t := range tables {
-			if err := s.guard(ctx, conn, t, denying[t]); err != nil {
+			err := s.retry(ctx, func() error {
+				return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return s.guard(ctx, tx, t) })
+			})
+			if err != nil {
 				return fmt.Errorf("close %s: %w; the user of %s.url must own the table", t, err, s.side)
 			}
 		}
@@ -302,11 +306,25 @@ func (s *Postgres) Guard(ctx context.Context) error {
 	})
 }
 
-// guard closes one table. Denying is how its fence is enabled; empty: it has none.
-func (s *Postgres) guard(ctx context.Context, conn *pgx.Conn, table, denying string) error {
+// guard closes one table, under the lock of the gate's row.
+func (s *Postgres) guard(ctx context.Context, tx pgx.Tx, table string) error {
+	g, _, err := s.gate(ctx, tx, " FOR UPDATE")
+	if err != nil {
+		return err
+	}
+	attempt, err := s.newest(ctx, tx)
+	if err != nil {
+		return err
+	}
+	states, err := s.denying(ctx, tx, []string{table})
+	if err != nil {
+		return err
+	}
+	denying, settled := states[table], !g.Open && !attempt.State.Live()
 	var text []string
-	if s.side == protocol.Target {
-		ok, err := s.guarded(ctx, conn, table)
+	switch {
+	case s.side == protocol.Target:
+		ok, err := s.guarded(ctx, tx, table)
 		if err != nil {
 			return err
 		}
@@ -314,14 +332,14 @@ func (s *Postgres) guard(ctx context.Context, conn *pgx.Conn, table, denying str
 			text = append(text, fmt.Sprintf("CREATE OR REPLACE TRIGGER %s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION crossfade.gate_check('%s', '%s')",
 				s.triggerName(), table, s.cfg.Migration, s.side), "ALTER TABLE "+table+" ENABLE TRIGGER "+s.triggerName()) // it stood there disabled
 		}
-	} else if denying == "" {
+	case denying == "" && settled:
 		text = append(text, s.createDeny(table))
 	}
-	if denying == "A" || s.side == protocol.Source && denying == "D" {
+	if settled && (denying == "A" || s.side == protocol.Source && denying == "D") {
 		text = append(text, "ALTER TABLE "+table+" ENABLE TRIGGER "+s.denyName())
 	}
 	for _, q := range text {
-		if err := s.retry(ctx, func() error { _, err := conn.Exec(ctx, q); return err }); err != nil {
+		if _, err := tx.Exec(ctx, q); err != nil {
 			return err
 		}
 	}

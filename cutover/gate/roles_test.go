@@ -255,6 +255,14 @@ func (b *bothWays) issued(s wayed, above uint64) {
 	}
 }
 
+// guard is a Guard that runs late: it neither closes a side that is open nor lets anybody through a fence whose attempt lives.
+func (b *bothWays) guard(s wayed) {
+	b.t.Helper()
+	if err := s.Guard(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func (b *bothWays) journal(s wayed, epoch int64, wins bool, entries int) {
 	b.t.Helper()
 	e := cutover.Entry{Epoch: epoch, Step: "step", Run: 1, Instance: "i", IntentAt: time.Now()}
@@ -284,10 +292,12 @@ func TestASourceIsLeftAndEnteredAgainAndLeftAgain(t *testing.T) {
 		b.journal(b.back, 2, false, 0)
 		b.enter(b.back, 2, 500)
 		b.journal(b.back, 2, true, 1)
+		b.guard(b.back)
 		b.takes("rolled back", true, true)
 		b.issued(b.there, 600)
 		late := b.old()
 		b.leave(b.there, 3)
+		b.guard(b.back)
 		b.refuses("fenced again", late)
 		b.takes("fenced again", false, false)
 		do(t, b.there, protocol.Quit, 3, true)
@@ -320,6 +330,8 @@ func TestATargetIsEnteredAndLeftAndEnteredAgain(t *testing.T) {
 		b.takes("aborted", true, true)
 		old = b.old()
 		b.leave(b.back, 3)
+		b.guard(b.there)
+		b.takes("fenced again", false, false)
 		do(t, b.back, protocol.Begin, 3, true)
 		do(t, b.back, protocol.Decide, 3, true)
 		if err := b.there.Guard(t.Context()); err != nil {
