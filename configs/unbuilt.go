@@ -13,7 +13,6 @@ var unbuilt = []struct {
 	{columns("reverse", func(r ColumnRule) bool { return !r.Reverse.IsZero() }), "remove it: there is no reverse stream yet"},
 	{key("snapshot.no_key", func(c *Config) bool { return c.Snapshot.NoKey != "" }), "remove it, and give every table a key or leave it out of source.tables"},
 	{key("apply.consistency", func(c *Config) bool { return c.Apply.Consistency == ConsistencyTransactions }), "use lanes"},
-	{key("cutover.reverse", func(c *Config) bool { return c.Cutover.Reverse }), "use false: this version can not move back after the decision"},
 	{steps("pgbouncer", func(s SwitchStep) bool { return s.PgBouncer != nil }), "use an exec step"},
 	{steps("http", func(s SwitchStep) bool { return s.HTTP != nil }), "use an exec step"},
 	{key("cutover.guards", func(c *Config) bool { return len(c.Cutover.Guards) > 0 }), "remove them"},

@@ -325,7 +325,8 @@ type differs struct {
 
 type reversibleEvidence struct {
 	Applier string `json:"applier"`
-	Reverse string `json:"reverse"`
+	Reverse string `json:"reverse"`         // ready or off
+	Start   *Place `json:"start,omitempty"` // of the reverse stream: what it has behind it is the application's
 }
 
 // revoke locks out the applier. It is asked to stop first, so that it does not end in an error; nothing relies on that it does.
@@ -334,11 +335,20 @@ func (r *run) revoke() (protocol.Outcome, error) {
 		return protocol.Failed, fmt.Errorf("stop the applier: %w", err)
 	}
 	out, err := r.doBusy(r.work, protocol.Revoke, Call{Identity: r.record.TargetID})
-	if out == protocol.Done {
-		r.finish(protocol.Reversible, OutcomeDone, reversibleEvidence{"revoked", "off"})
-		r.begin(protocol.StepDecide)
+	if out != protocol.Done {
+		return out, err
 	}
-	return out, err
+	e := reversibleEvidence{Applier: "revoked", Reverse: "off"}
+	if r.m.cfg.Reverse != nil {
+		start, err := r.m.cfg.Reverse.Secure(r.work)
+		if err != nil {
+			return protocol.Failed, fmt.Errorf("the way back: %w", err)
+		}
+		e.Reverse, e.Start = "ready", &start
+	}
+	r.finish(protocol.Reversible, OutcomeDone, e)
+	r.begin(protocol.StepDecide)
+	return protocol.Done, nil
 }
 
 func (r *run) alive(ctx context.Context) error {

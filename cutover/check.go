@@ -108,6 +108,13 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 		}
 	}
 	say(m.checkReady(ctx, &c.GoNoGo)...)
+	if m.cfg.Reverse != nil {
+		found, err := m.cfg.Reverse.Readiness(ctx)
+		if err != nil {
+			say(problem("reverse", m.cfg.Migration, err.Error(), "see the error"))
+		}
+		say(found...)
+	}
 	if v, err := m.verifier.Readiness(ctx); err == nil {
 		c.cleanAt = v.CleanAt
 	}

@@ -199,6 +199,22 @@ type Stream interface {
 	Resume(ctx context.Context) error
 }
 
+// Reverse is the stream that leads from the side entered back to the side left. It reads the side entered from before the cutover on.
+type Reverse interface {
+	// Readiness answers without waiting: what stands against the cutover, or is to be known.
+	Readiness(ctx context.Context) ([]Finding, error)
+	// Secure waits until everything that the side entered has committed is in the stream, durably, and returns the place behind it: what comes later is the
+	// application's. It fails when somebody else has written there. It must give up when ctx ends.
+	Secure(ctx context.Context) (Place, error)
+}
+
+// Place is a frame of a stream.
+type Place struct {
+	Stream string `json:"stream"`
+	Seq    uint64 `json:"seq"`
+	Sum    uint64 `json:"sum,string"`
+}
+
 // StreamReadiness is what the stream says before a cutover.
 type StreamReadiness struct {
 	Lag time.Duration

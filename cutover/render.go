@@ -102,6 +102,26 @@ func (r *Report) setVerdict(p Past) {
 	}
 }
 
+// ReverseStart is where the stream begins that keeps the side left current since attempt's decision, as the journal has it; false: there is none.
+func (m *Machine) ReverseStart(ctx context.Context, attempt int64) (Place, bool, error) {
+	entries, err := m.target.Journal(ctx, attempt)
+	if err != nil {
+		return Place{}, false, fmt.Errorf("read where the way back begins: %w", err)
+	}
+	e, found := lastRun(entries, string(protocol.Reversible))
+	if !found || e.Outcome != OutcomeDone {
+		return Place{}, false, nil
+	}
+	var v reversibleEvidence
+	if err := json.Unmarshal(e.Evidence, &v); err != nil {
+		return Place{}, false, fmt.Errorf("read where the way back begins: %w", err)
+	}
+	if v.Start == nil {
+		return Place{}, false, nil
+	}
+	return *v.Start, true, nil
+}
+
 // merge puts two journals of one attempt together: of a step that both know, the one that is done.
 func merge(a, b []Entry) []Entry {
 	out := slices.Clone(a)

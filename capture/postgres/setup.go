@@ -18,7 +18,7 @@ import (
 // slot is the name of the replication slot and of the publication.
 func (s *Source) slot() string {
 	const most = 63
-	name := "crossfade_" + s.cfg.Migration
+	name := "crossfade_" + s.cfg.Slot
 	if len(name) > most {
 		h := fnv.New32a()
 		fmt.Fprint(h, name)

@@ -19,8 +19,10 @@ import (
 // Config of a Source.
 type Config struct {
 	URL string
-	// Migration is the name of the migration, with '_' for '-'. It names the slot and the publication.
+	// Migration is the name of the migration, with '_' for '-'.
 	Migration string
+	// Slot names the slot and the publication, behind crossfade_; empty: the migration. Both directions of a migration may read one server.
+	Slot string
 	// Heartbeat is after how much silence of the log a row of ours is committed, so that the slot of an idle database moves on; 0: 10 s.
 	Heartbeat time.Duration
 	// Readers is how many reads run at a time; 0: 4.
@@ -52,6 +54,9 @@ type Source struct {
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Source, error) {
 	if cfg.Readers <= 0 {
 		cfg.Readers = 4
+	}
+	if cfg.Slot == "" {
+		cfg.Slot = cfg.Migration
 	}
 	if cfg.Heartbeat <= 0 {
 		cfg.Heartbeat = 10 * time.Second

@@ -142,6 +142,11 @@ func (m *migration) findings(ctx context.Context) ([]catalog.Finding, error) {
 		return nil, fmt.Errorf("check the source: %w", err)
 	}
 	out = append(out, parts...)
+	back, err := m.checkReverse(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("check the way back: %w", err)
+	}
+	out = append(out, back...)
 	target, err := m.checkTarget(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("check the target: %w", err)

@@ -76,11 +76,14 @@ func (m *migration) cleanup(ctx context.Context, openOld bool) error {
 	if err := gates.settle(ctx, m.cfg, openOld); err != nil {
 		return err
 	}
-	if err := stream.Remove(ctx, streamConfig(m.cfg)); err != nil {
+	if err := stream.Remove(ctx, streamConfig(m.cfg, m.way)); err != nil {
 		return err
 	}
 	if err := gates.remove(ctx); err != nil {
 		return err
+	}
+	if err := m.removeReverse(ctx); err != nil {
+		return fmt.Errorf("remove the way back: %w", err)
 	}
 	if err := m.source.Remove(ctx); err != nil {
 		return err

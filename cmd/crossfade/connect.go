@@ -22,10 +22,11 @@ import (
 // databaseName is the migration's name as databases and the broker take it.
 func databaseName(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
-func openSource(ctx context.Context, cfg *configs.Config, log *slog.Logger) (source, error) {
-	u := cfg.Source.URL
+// openSource connects the end that is read.
+func openSource(ctx context.Context, cfg *configs.Config, w way, log *slog.Logger) (source, error) {
+	u := w.from
 	if u.Engine() == configs.Postgres {
-		s, err := postgres.Open(ctx, postgres.Config{URL: postgresURL(u), Migration: databaseName(cfg.Name), Heartbeat: time.Second, Readers: cfg.Snapshot.Parallel + 2}, log)
+		s, err := postgres.Open(ctx, postgres.Config{URL: postgresURL(u), Migration: databaseName(cfg.Name), Slot: databaseName(w.name), Heartbeat: time.Second, Readers: cfg.Snapshot.Parallel + 2}, log)
 		if err != nil {
 			return nil, err
 		}
@@ -33,16 +34,12 @@ func openSource(ctx context.Context, cfg *configs.Config, log *slog.Logger) (sou
 	}
 	tls, err := u.TLSConfig()
 	if err != nil {
-		return nil, &usageError{fmt.Errorf("source.url: %w", err)}
-	}
-	globs, err := cfg.Source.Globs()
-	if err != nil {
-		return nil, &usageError{err}
+		return nil, &usageError{fmt.Errorf("%s.url: %w", w.fills.Other(), err)}
 	}
 	s, err := mysql.Open(ctx, mysql.Config{
 		Engine: change.Engine(u.Engine()), Host: u.Address(), User: u.User(), Password: u.Password().Reveal(), Database: u.Database(), TLS: tls,
-		ServerID: serverID(cfg.Name), Migration: databaseName(cfg.Name), Heartbeat: time.Second, ReadTimeout: 35 * time.Second,
-		Selected: globs.Match, Readers: cfg.Snapshot.Parallel + 2,
+		ServerID: serverID(w.name), Migration: databaseName(cfg.Name), Heartbeat: time.Second, ReadTimeout: 35 * time.Second,
+		Selected: w.selected, Readers: cfg.Snapshot.Parallel + 2, Key: string(w.fills.Other()) + ".url",
 	}, log)
 	if err != nil {
 		return nil, err // and no source that is nil inside
@@ -79,20 +76,20 @@ func openCopied(ctx context.Context, cfg *configs.Config) (copied, error) {
 	return p, nil
 }
 
-// openApplied connects the target as the applier sees it.
-func openApplied(ctx context.Context, cfg *configs.Config, log *slog.Logger) (target, error) {
-	if u := cfg.Target.URL; u.Engine() != configs.Postgres {
+// openApplied connects the end that is filled, as the applier sees it.
+func openApplied(ctx context.Context, cfg *configs.Config, w way, log *slog.Logger) (target, error) {
+	if u := w.to; u.Engine() != configs.Postgres {
 		tls, err := u.TLSConfig()
 		if err != nil {
-			return nil, &usageError{fmt.Errorf("target.url: %w", err)}
+			return nil, &usageError{fmt.Errorf("%s.url: %w", w.fills, err)}
 		}
-		t, err := tomysql.Open(ctx, tomysql.Config{Engine: change.Engine(u.Engine()), Addr: u.Address(), User: u.User(), Password: u.Password().Reveal(), TLS: tls, Migration: databaseName(cfg.Name), Logger: log})
+		t, err := tomysql.Open(ctx, tomysql.Config{Engine: change.Engine(u.Engine()), Addr: u.Address(), User: u.User(), Password: u.Password().Reveal(), TLS: tls, Migration: databaseName(cfg.Name), Side: string(w.fills), Logger: log})
 		if err != nil {
 			return nil, err
 		}
 		return t, nil
 	}
-	t, err := topostgres.Open(ctx, topostgres.Config{URL: postgresURL(cfg.Target.URL), Migration: databaseName(cfg.Name), Logger: log})
+	t, err := topostgres.Open(ctx, topostgres.Config{URL: postgresURL(w.to), Migration: databaseName(cfg.Name), Side: string(w.fills), Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -112,17 +109,15 @@ func postgresURL(u configs.URL) string {
 	return out.String()
 }
 
-func streamConfig(cfg *configs.Config) stream.Config {
-	s := stream.Config{Name: cfg.Name, Replicas: cfg.Stream.Replicas, MaxBytes: int64(cfg.Stream.MaxBytes), Keep: cfg.Stream.Keep}
+func streamConfig(cfg *configs.Config, w way) stream.Config {
+	s := stream.Config{Name: w.name, Replicas: cfg.Stream.Replicas, MaxBytes: int64(cfg.Stream.MaxBytes), Keep: cfg.Stream.Keep}
 	if cfg.Stream.URL.IsZero() {
-		s.Dir = streamDir(cfg)
+		s.Dir = w.streamDir(cfg)
 	} else {
 		s.URL = natsURL(cfg.Stream.URL)
 	}
 	return s
 }
-
-func streamDir(cfg *configs.Config) string { return cfg.Dir() + "/stream" }
 
 // natsURL writes the URL with its password, which only the client library sees.
 func natsURL(u configs.URL) string {

@@ -56,6 +56,8 @@ type target interface {
 	Setup(ctx context.Context, tables []apply.TableSetup) error
 	// Ledger is empty before the first start.
 	Ledger(ctx context.Context) ([]apply.LaneRow, error)
+	// StartAt lets the next applier start behind a frame, over tables that are filled.
+	StartAt(ctx context.Context, tables []apply.TableSetup, lanes int, stream string, place apply.Place) error
 	Tables(ctx context.Context) ([]apply.TableRow, error)
 	Held(ctx context.Context) ([]apply.Held, error)
 	Counts(ctx context.Context) ([]apply.Count, error)

@@ -17,6 +17,7 @@ import (
 type gates struct {
 	source leaver
 	target enterer
+	back   enterer // the source, once it has been left
 	tables []cutover.Table
 }
 
@@ -42,6 +43,10 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 	if err := g.newTarget(cfg); err != nil {
 		return nil, err
 	}
+	var err error
+	if g.back, err = g.newBack(cfg); err != nil {
+		return nil, err
+	}
 	if cfg.Source.URL.Engine() == configs.Postgres {
 		source, err := gate.OpenPostgres(ctx, postgresGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables))
 		if err != nil {
@@ -60,6 +65,21 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 	}
 	g.source = source
 	return g, nil
+}
+
+// newBack is the source as a rollback sees it: the side that is entered.
+func (g *gates) newBack(cfg *configs.Config) (enterer, error) {
+	if cfg.Source.URL.Engine() == configs.Postgres {
+		c := postgresGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables)
+		c.Back = true
+		return gate.NewPostgres(c)
+	}
+	c, err := mysqlGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables)
+	if err != nil {
+		return nil, err
+	}
+	c.Back = true
+	return gate.NewMySQL(c)
 }
 
 func (g *gates) newTarget(cfg *configs.Config) error {
@@ -106,6 +126,7 @@ func postgresGate(cfg *configs.Config, side protocol.Side, u, probe configs.URL,
 func (g *gates) close() {
 	_ = g.source.Close() // nothing hangs on how these connections end
 	_ = g.target.Close()
+	_ = g.back.Close()
 }
 
 func mysqlLogin(u configs.URL) (*gate.Login, error) {

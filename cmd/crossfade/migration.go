@@ -23,18 +23,21 @@ import (
 type migration struct {
 	flow
 	machine    *cutover.Machine
-	closeGates func()
+	gates      *gates
 	cutovers   sync.Mutex             // one verb at a time
 	attempting atomic.Bool            // an attempt runs
 	decided    happened               // the target serves
 	unfinished atomic.Pointer[string] // what is left to do after the decision
 	unsettled  counterGate            // an abort that has not come to its end
+	reverse    atomic.Pointer[flow]   // from the target to the source; nil until it runs
+	strangers  strangers
 }
 
 // flow is one direction: two databases and the stream between them, which open makes, and what runs over them. Its source is where the rows come from.
 type flow struct {
 	cfg *configs.Config
 	log *slog.Logger
+	way way
 
 	ends
 	verifier *verify.Verifier
@@ -45,6 +48,7 @@ type flow struct {
 	progress progress
 	applying applying
 	repairs  repairs
+	mapper   func() capture.Mapper // of what is captured
 }
 
 // ends are the two databases, the mapping between them, and the stream.
@@ -82,28 +86,34 @@ type applying struct {
 }
 
 func newMigration(cfg *configs.Config, log *slog.Logger) *migration {
-	return &migration{flow: flow{cfg: cfg, log: log}}
+	m := &migration{flow: flow{cfg: cfg, log: log, way: forwardWay(cfg)}}
+	m.mapper = func() capture.Mapper { return captureMapper{m.plan.Mapper()} }
+	return m
 }
 
 func (m *migration) close() {
-	if m.closeGates != nil {
-		m.closeGates()
+	if m.gates != nil {
+		m.gates.close()
 	}
-	if m.stream != nil {
-		if err := m.stream.Close(); err != nil {
-			m.log.Warn("close the stream", "err", err)
+	m.flow.close()
+}
+
+func (f *flow) close() {
+	if f.stream != nil {
+		if err := f.stream.Close(); err != nil {
+			f.log.Warn("close the stream", "err", err)
 		}
 	}
-	if m.source != nil {
-		if err := m.source.Close(); err != nil {
-			m.log.Warn("close the source", "err", err)
+	if f.source != nil {
+		if err := f.source.Close(); err != nil {
+			f.log.Warn("close the source", "err", err)
 		}
 	}
-	if m.target != nil {
-		m.target.Close()
+	if f.target != nil {
+		f.target.Close()
 	}
-	if m.copied != nil {
-		m.copied.Close()
+	if f.copied != nil {
+		f.copied.Close()
 	}
 }
 
@@ -132,7 +142,7 @@ func (f *flow) recovered(part string) {
 func (f *flow) failure() error {
 	f.trouble.mu.Lock()
 	defer f.trouble.mu.Unlock()
-	for _, part := range []string{"source", "stream", "target", "finish"} {
+	for _, part := range []string{"source", "stream", "target", "finish", "reverse"} {
 		if err := f.trouble.what[part]; err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/internal/control"
 	"github.com/crossfade-io/crossfade/internal/stream"
 )
@@ -27,13 +28,13 @@ const (
 
 // open connects to both databases, opens the stream, and reads or makes the mapping.
 func (f *flow) open(ctx context.Context) (err error) {
-	if f.source, err = openSource(ctx, f.cfg, f.log); err != nil {
+	if f.source, err = openSource(ctx, f.cfg, f.way, f.log); err != nil {
 		return err
 	}
 	if err = f.openTarget(ctx); err != nil {
 		return err
 	}
-	if f.stream, err = stream.Open(ctx, streamConfig(f.cfg), f.log); err != nil {
+	if f.stream, err = stream.Open(ctx, streamConfig(f.cfg, f.way), f.log); err != nil {
 		return err
 	}
 	return nil
@@ -44,7 +45,7 @@ func (f *flow) openTarget(ctx context.Context) (err error) {
 	if f.copied, err = openCopied(ctx, f.cfg); err != nil {
 		return err
 	}
-	f.target, err = openApplied(ctx, f.cfg, f.log)
+	f.target, err = openApplied(ctx, f.cfg, f.way, f.log)
 	return err
 }
 
@@ -91,6 +92,9 @@ func (f *flow) start(ctx context.Context) (s capture.Start, err error) {
 	if err != nil {
 		return s, err
 	}
+	if f.filled() {
+		return f.startFilled(ctx, ledger)
+	}
 	tables, err := f.copyProgress(ctx)
 	if err != nil {
 		return s, err
@@ -116,19 +120,49 @@ func (f *flow) start(ctx context.Context) (s capture.Start, err error) {
 		return s, err
 	}
 	defer r.Close()
-	for _, l := range ledger { // a lane ahead knows more of the stream than the lowest: a stream restored from a copy may have one and not the other
-		if l.Seq == at.Seq && l.Sum == at.Sum {
-			continue
-		}
-		ahead, err := f.stream.Read(ctx, l.Seq, l.Sum)
-		if err != nil {
-			return s, err
-		}
-		if err := ahead.Close(); err != nil {
-			return s, err
-		}
+	if err := f.holds(ctx, ledger); err != nil {
+		return s, err
 	}
 	if s, err = capture.Recover(ctx, tables, r, at.Seq, last); err != nil {
+		return s, err
+	}
+	return s, f.sourceGoesOn(ctx, s.Position)
+}
+
+// holds says by a nil error that the stream has the frames on which the ledger's rows stand: a lane ahead knows more of it than the lowest, and a stream restored from a
+// copy may have the one and not the other.
+func (f *flow) holds(ctx context.Context, ledger []apply.LaneRow) error {
+	for _, l := range ledger {
+		if l.Seq == 0 {
+			continue
+		}
+		r, err := f.stream.Read(ctx, l.Seq, l.Sum)
+		if err != nil {
+			return err
+		}
+		if err := r.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startFilled is start where the rows are there already: nothing is copied, and every table is strict.
+func (f *flow) startFilled(ctx context.Context, ledger []apply.LaneRow) (s capture.Start, err error) {
+	if err := f.holds(ctx, ledger); err != nil {
+		return s, err
+	}
+	s.Tables = map[string]capture.Progress{}
+	for _, t := range f.tables {
+		s.Tables[t.String()] = capture.Progress{Done: true, Strict: true}
+	}
+	last, any, err := f.stream.Last(ctx)
+	if err != nil {
+		return s, err
+	}
+	if any {
+		s.Seq, s.Time, s.Position, s.Inside = last.Seq, last.Time, string(last.Position), last.Flags&change.TxEnd == 0
+	} else if _, err := f.fact(ctx, factStart, &s.Position); err != nil {
 		return s, err
 	}
 	return s, f.sourceGoesOn(ctx, s.Position)

@@ -26,7 +26,7 @@ func (f *flow) runCapture(ctx context.Context) error {
 			return err
 		}
 		publisher := capture.NewPublisher(capture.Config{Tables: f.tables, MaxRow: int64(f.cfg.Stream.MaxRow), Kept: f.kept(), Logger: f.log},
-			f.source, f.stream, func() capture.Mapper { return captureMapper{f.plan.Mapper()} }, start)
+			f.source, f.stream, f.mapper, start)
 		snapshot, err := capture.NewSnapshot(capture.SnapshotConfig{Parallel: f.cfg.Snapshot.Parallel, ChunkRows: f.cfg.Snapshot.ChunkRows, Settle: f.plan.CascadedInto, After: f.plan.CopiedAfter},
 			publisher, captureLedger{f}, f.tables, start)
 		if err != nil {
@@ -179,15 +179,8 @@ func (p *permanent) Unwrap() error { return p.err }
 
 func (f *flow) newApplier() (*apply.Applier, error) {
 	o := apply.Options{
-		Stream: f.stream.ID(), Tables: tableSetups(f.plan, f.cfg.Target.Create), Lanes: f.cfg.Apply.Lanes, Shapes: f.shape,
-		Observe: f.verifier.Observe, MaxRow: int64(f.cfg.Stream.MaxRow) + change.MaxFrame, Logger: f.log,
-		Cascaded: func(list []apply.Cascaded) {
-			for i := range list {
-				f.verifier.Cascaded(list[i].Source, list[i].Seq, list[i].Key)
-			}
-		},
-		Forget: f.verifier.Forget,
-		Remap:  remap(f.plan), ConstraintSQL: constraintSQL(f.plan, f.cfg.Target.Create),
+		Stream: f.stream.ID(), Tables: f.setups(), Lanes: f.cfg.Apply.Lanes, Shapes: f.shape, MaxRow: int64(f.cfg.Stream.MaxRow) + change.MaxFrame, Logger: f.log,
+		Remap: remap(f.plan),
 		Notify: func(e apply.Event) {
 			f.log.Info("target", "event", string(e.Kind), "table", e.Table, "frame", e.Seq, "detail", e.Detail)
 			switch e.Kind {
@@ -198,16 +191,44 @@ func (f *flow) newApplier() (*apply.Applier, error) {
 			}
 		},
 	}
+	if !f.filled() {
+		o.ConstraintSQL = constraintSQL(f.plan, f.cfg.Target.Create)
+	}
+	if f.verifier != nil {
+		f.verified(&o)
+	}
+	read := func(ctx context.Context, after, sum uint64) (apply.Reader, error) {
+		return f.stream.Read(ctx, after, sum)
+	}
+	return apply.New(f.target, apply.LogFunc(read), o)
+}
+
+// verified has the verifier see what is applied.
+func (f *flow) verified(o *apply.Options) {
+	o.Observe, o.Forget = f.verifier.Observe, f.verifier.Forget
+	o.Cascaded = func(list []apply.Cascaded) {
+		for i := range list {
+			f.verifier.Cascaded(list[i].Source, list[i].Seq, list[i].Key)
+		}
+	}
 	o.Checkpoint = func() uint64 {
 		if seq, active := f.verifier.Floor(); active {
 			return seq
 		}
 		return math.MaxUint64
 	}
-	read := func(ctx context.Context, after, sum uint64) (apply.Reader, error) {
-		return f.stream.Read(ctx, after, sum)
+}
+
+// setups are the tables as the applier takes them.
+func (f *flow) setups() []apply.TableSetup {
+	if !f.filled() {
+		return tableSetups(f.plan, f.cfg.Target.Create)
 	}
-	return apply.New(f.target, apply.LogFunc(read), o)
+	out := tableSetups(f.plan, false)
+	for i := range out {
+		out[i].Filled = true
+	}
+	return out
 }
 
 // shape finds a shape that frames name.
@@ -315,7 +336,9 @@ func (f *flow) runPurge(ctx context.Context) error {
 		if a == nil {
 			continue
 		}
-		f.verifier.Passed(a.Stats().Dispatched)
+		if f.verifier != nil {
+			f.verifier.Passed(a.Stats().Dispatched)
+		}
 		floor := a.Floor()
 		if floor == 0 {
 			continue

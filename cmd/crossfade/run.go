@@ -83,6 +83,7 @@ func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
 	g.Go(func() error { return m.untilDecided(ctx, m.verifier.Run) }) // source = target
 	g.Go(func() error { return m.untilDecided(ctx, m.runStorage) })   // rows rewritten behind the log's back
 	g.Go(func() error { return m.runPurge(ctx) })
+	g.Go(func() error { return m.runReverse(ctx) }) // target -> transform -> stream -> source
 	g.Go(func() error { return m.runCutover(ctx) }) // what an earlier start left of an attempt
 	notify(log, daemon.SdNotifyReady)
 	err = g.Wait()

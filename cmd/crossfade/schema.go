@@ -51,7 +51,7 @@ var phases = map[string]transform.Phase{"before": transform.Before, "after": tra
 // readMapping connects to the source and compiles the mapping of its tables as they are now.
 func (m *migration) readMapping(ctx context.Context) (err error) {
 	if m.source == nil {
-		if m.source, err = openSource(ctx, m.cfg, m.log); err != nil {
+		if m.source, err = openSource(ctx, m.cfg, m.way, m.log); err != nil {
 			return err
 		}
 	}

@@ -37,6 +37,7 @@ func (m *migration) Status(ctx context.Context) control.Status {
 	m.streamStatus(ctx, &s, applied)
 	s.Links = m.links.list()
 	s.Held = heldStatus(stats.Held)
+	s.Reverse = m.reverseStatus()
 	s.Verify = verifyStatus(m.verifier.State())
 	c := m.machine.State()
 	s.Cutover.Epoch = c.Epoch

@@ -185,6 +185,10 @@ func (m *migration) Cutover(ctx context.Context, dryRun bool) (json.RawMessage, 
 	r, cerr := m.machine.Cutover(ctx)
 	m.attempting.Store(false)
 	m.outcome(ctx, cerr)
+	var failed *cutover.StepFailed
+	if cerr != nil && !errors.As(cerr, &failed) {
+		cerr = errors.Join(cerr, m.undecided(ctx))
+	}
 	m.goOnAborting(cerr)
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -259,6 +263,9 @@ func (m *migration) Resume(ctx context.Context, table string) error {
 		}
 		m.applying.set(func(a *applying) { a.paused = false })
 		m.resumes.fire()
+		if back := m.reverse.Load(); back != nil {
+			back.resumes.fire()
+		}
 	} else if _, err := m.planned(table); err != nil {
 		return control.Fail(control.ExitUsage, err, "")
 	}
@@ -414,7 +421,10 @@ func (m *migration) settleCutover(ctx context.Context) error {
 		var failed *cutover.StepFailed
 		if err == nil || errors.As(err, &failed) {
 			m.outcome(ctx, err)
-			return m.learnDecision(ctx)
+			if err := m.learnDecision(ctx); err != nil || failed != nil || m.over() {
+				return err
+			}
+			return m.undecided(ctx)
 		}
 		m.log.Warn("settle an earlier cutover attempt, trying again", "err", err)
 		select {

@@ -22,7 +22,7 @@ func (m *migration) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.closeGates = g.close
+	m.gates = g
 	if m.machine, err = newMachine(m.cfg, g, m); err != nil {
 		return err
 	}
@@ -108,6 +108,9 @@ func newMachine(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, 
 	var verifier cutover.Verifier
 	if m != nil {
 		stream, verifier, cc.Logger, cc.Notify = forward{m}, comparison{m}, m.log, m.cutoverStep
+		if cfg.Cutover.Reverse {
+			cc.Reverse = wayBack{m}
+		}
 	}
 	return cutover.New(cc, g.source, g.target, stream, verifier)
 }

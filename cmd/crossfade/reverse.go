@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crossfade-io/crossfade/apply"
+	"github.com/crossfade-io/crossfade/capture"
+	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/internal/catalog"
+	"github.com/crossfade-io/crossfade/internal/control"
+	"github.com/crossfade-io/crossfade/internal/stream"
+	"github.com/crossfade-io/crossfade/transform"
+)
+
+// runReverse runs the flow from the target to the source. It reads the target's log from when the target is complete, and finds there only what we have written ourselves, which it
+// skips: what else comes before the decision is somebody's who does not belong. From the decision on it is applied to the source.
+func (m *migration) runReverse(ctx context.Context) error {
+	if !m.cfg.Cutover.Reverse {
+		return nil
+	}
+	var back *flow
+	err := m.again(ctx, "reverse", func(ctx context.Context) (err error) {
+		if err := m.waitFinished(ctx); err != nil {
+			return err
+		}
+		back, err = m.openReverse(ctx)
+		return err
+	})
+	if err != nil || back == nil {
+		return err
+	}
+	defer back.close()
+	m.reverse.Store(back)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return back.runCapture(ctx) })
+	g.Go(func() error { return back.runApply(ctx) })
+	g.Go(func() error { return back.runPurge(ctx) })
+	g.Go(func() error { return m.forgetSkipped(ctx, back) })
+	g.Go(func() error { return m.startApplyingBack(ctx, back) })
+	return g.Wait()
+}
+
+func (m *migration) waitFinished(ctx context.Context) error {
+	for !m.progress.finished.Load() && !m.over() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// openReverse opens the flow back, or a part of it is not closed when it fails.
+func (m *migration) openReverse(ctx context.Context) (back *flow, err error) {
+	back = &flow{cfg: m.cfg, log: m.log.With("direction", "reverse"), way: reverseWay(m.cfg, m.plan)}
+	back.mapper = func() capture.Mapper { return strangerMapper{m, captureMapper{back.plan.Mapper()}} }
+	defer func() {
+		if err != nil {
+			back.close()
+		}
+	}()
+	back.applying.halted = true
+	if back.source, err = openSource(ctx, back.cfg, back.way, back.log); err != nil {
+		return nil, err
+	}
+	if back.target, err = openApplied(ctx, back.cfg, back.way, back.log); err != nil {
+		return nil, err
+	}
+	if back.stream, err = stream.Open(ctx, streamConfig(back.cfg, back.way), back.log); err != nil {
+		return nil, err
+	}
+	var begun string
+	known, err := back.fact(ctx, factStart, &begun)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		if _, err := back.fact(ctx, factTables, &back.tables); err != nil {
+			return nil, err
+		}
+		if _, err := back.fact(ctx, factCascades, &back.cascades); err != nil {
+			return nil, err
+		}
+	} else if back.tables, err = selectedTables(ctx, &back.ends, back.way.selected); err != nil {
+		return nil, err
+	}
+	if back.plan, err = transform.Reverse(m.plan, back.tables, back.cascades); err != nil {
+		return nil, control.Fail(control.ExitRefused, err, "")
+	}
+	if known {
+		return back, nil
+	}
+	return back, back.begin(ctx)
+}
+
+// begin makes what the flow needs at both ends, and notes where it begins.
+func (f *flow) begin(ctx context.Context) error {
+	findings, err := f.source.Check(ctx, f.tables)
+	if err != nil {
+		return err
+	}
+	if bad := errorsIn(findings); len(bad) > 0 {
+		return control.Fail(control.ExitRefused, fmt.Errorf("the target cannot be read for the way back: %s:\n%s", errorCount(bad), findingsText(bad)), "mend it, or set cutover.reverse: false and do without a way back")
+	}
+	if err := f.target.Setup(ctx, f.setups()); err != nil {
+		return err
+	}
+	if err := f.source.Setup(ctx, f.tables); err != nil {
+		return err
+	}
+	identity, err := f.source.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	position, err := f.source.Position(ctx)
+	if err != nil {
+		return err
+	}
+	for _, fact := range []struct {
+		key   string
+		value any
+	}{{factIdentity, identity}, {factTables, f.tables}, {factCascades, f.cascades}, {factStart, position}} { // whoever finds the start finds the rest
+		if err := f.remember(ctx, fact.key, fact.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetSkipped frees the reverse stream of what will never be applied, as long as nothing behind it is the application's.
+func (m *migration) forgetSkipped(ctx context.Context, back *flow) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.decided.done():
+			return nil
+		case <-tick.C:
+		}
+		upTo := back.stream.Acked() // before it is asked whether the place is taken: it is this one, or later
+		if upTo < 2 || m.strangers.hasSecured() {
+			continue
+		}
+		if err := back.stream.Purge(ctx, upTo-1); err != nil && ctx.Err() == nil {
+			m.log.Warn("purge the reverse stream", "upto", upTo-1, "err", err)
+		}
+	}
+}
+
+// startApplyingBack waits for the decision, and then has everything that the target got behind it applied to the source.
+func (m *migration) startApplyingBack(ctx context.Context, back *flow) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-m.decided.done():
+	}
+	return back.again(ctx, "target", func(ctx context.Context) error {
+		at, ok, err := m.machine.ReverseStart(ctx, 0)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return control.Fail(control.ExitRefused, errors.New("the cutover was decided without a way back"), "set cutover.reverse: false")
+		}
+		if at.Stream != back.stream.ID().String() {
+			return control.Fail(control.ExitRefused, fmt.Errorf("the way back began in stream %s, and this is stream %s: what the target got in between is not in it", at.Stream, back.stream.ID()), "restore the state directory of that one; without it there is no way back")
+		}
+		if err := m.gates.back.Guard(ctx); err != nil {
+			return err
+		}
+		if err := back.target.StartAt(ctx, back.setups(), back.cfg.Apply.Lanes, at.Stream, apply.Place{Seq: at.Seq, Sum: at.Sum}); err != nil {
+			return err
+		}
+		back.applying.set(func(a *applying) { a.halted = false })
+		m.log.Info("the source is kept current from now on", "frame", at.Seq)
+		return nil
+	})
+}
+
+// wayBack is the reverse flow as the cutover sees it.
+type wayBack struct{ m *migration }
+
+func (w wayBack) Readiness(ctx context.Context) (out []cutover.Finding, err error) {
+	no := func(code, object, reason, remedy string) {
+		out = append(out, cutover.Finding{Severity: "error", Code: code, Object: object, Reason: reason, Remedy: remedy})
+	}
+	back := w.m.reverse.Load()
+	if back == nil || back.progress.publisher.Load() == nil {
+		no("reverse", w.m.cfg.Name, "the reverse stream does not run yet", "wait for it; `crossfade status` shows what it waits for")
+		return out, nil
+	}
+	if err := back.failure(); err != nil {
+		no("reverse", w.m.cfg.Name, "the reverse stream has stopped: "+err.Error(), "mend it, then `crossfade resume`")
+	}
+	for _, l := range back.links.list() {
+		no("reverse", l.To, "the reverse stream has no connection: "+l.Error, "make it reachable")
+	}
+	w.m.strangers.expect()
+	return out, nil
+}
+
+func (w wayBack) Secure(ctx context.Context) (at cutover.Place, err error) {
+	back := w.m.reverse.Load()
+	if back == nil {
+		return at, errors.New("the reverse stream does not run")
+	}
+	position, err := back.source.Position(ctx)
+	if err != nil {
+		return at, err
+	}
+	if err := (streamView{back}).WaitCovered(ctx, position); err != nil {
+		return at, err
+	}
+	seq := back.progress.publisher.Load().Published().Seq
+	if err := back.stream.Wait(ctx, seq); err != nil {
+		return at, err
+	}
+	if err := w.m.strangers.secure(); err != nil {
+		return at, err
+	}
+	frame, any, err := back.stream.Last(ctx)
+	if err != nil {
+		return at, err
+	}
+	if !any || frame.Seq < seq {
+		return at, fmt.Errorf("the reverse stream ends at frame %d, and %d was acknowledged", frame.Seq, seq)
+	}
+	return cutover.Place{Stream: back.stream.ID().String(), Seq: frame.Seq, Sum: frame.Sum}, nil
+}
+
+// reverseStatus is what status shows of the way back; nil where there is none.
+func (m *migration) reverseStatus() *control.ReverseStatus {
+	if !m.cfg.Cutover.Reverse {
+		return nil
+	}
+	s := &control.ReverseStatus{State: "pending"}
+	back := m.reverse.Load()
+	switch {
+	case back == nil || back.progress.publisher.Load() == nil:
+	case back.failure() != nil:
+		s.State = "failed"
+	case m.over():
+		s.State = "applying"
+		if a := back.applying.now(); a != nil {
+			s.LagSeconds = back.lag(a.Stats(), a.Applied())
+		}
+	default:
+		s.State = "watching"
+	}
+	return s
+}
+
+// checkReverse says what stands against a way back: what the mapping cannot undo, and what the target does not let us read. Its tables need not be there yet.
+func (m *migration) checkReverse(ctx context.Context) (out []catalog.Finding, err error) {
+	if !m.cfg.Cutover.Reverse {
+		return nil, nil
+	}
+	if _, err := transform.Reverse(m.plan, nil, false); err != nil {
+		var mistakes transform.Mistakes
+		if !errors.As(err, &mistakes) {
+			return nil, err
+		}
+		out = append(out, mistakes...)
+	}
+	source, err := openSource(ctx, m.cfg, reverseWay(m.cfg, m.plan), m.log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	found, err := source.Check(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range found {
+		f.Object = "target: " + f.Object
+		if f.Severity == catalog.Error {
+			f.Remedy += "; or set cutover.reverse: false and do without a way back"
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// removeReverse removes what the way back keeps at both ends, also when it has been switched off since.
+func (m *migration) removeReverse(ctx context.Context) (err error) {
+	w := reverseWay(m.cfg, m.plan)
+	if err := stream.Remove(ctx, streamConfig(m.cfg, w)); err != nil {
+		return err
+	}
+	read, err := openSource(ctx, m.cfg, w, m.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, read.Close()) }()
+	if err := read.Remove(ctx); err != nil {
+		return err
+	}
+	filled, err := openApplied(ctx, m.cfg, w, m.log)
+	if err != nil {
+		return err
+	}
+	defer filled.Close()
+	return filled.Remove(ctx)
+}
