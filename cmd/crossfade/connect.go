@@ -55,21 +55,22 @@ func serverID(name string) uint32 {
 	return h.Sum32()%0x3fffffff + 0x40000000
 }
 
-// openCopied connects the target as verification sees it.
-func openCopied(ctx context.Context, cfg *configs.Config) (copied, error) {
-	if u := cfg.Target.URL; u.Engine() != configs.Postgres {
+// openCopied connects the end that is filled, as verification sees it.
+func openCopied(ctx context.Context, cfg *configs.Config, w way) (copied, error) {
+	key := string(w.fills) + ".url"
+	if u := w.to; u.Engine() != configs.Postgres {
 		tls, err := u.TLSConfig()
 		if err != nil {
-			return nil, &usageError{fmt.Errorf("target.url: %w", err)}
+			return nil, &usageError{fmt.Errorf("%s: %w", key, err)}
 		}
 		rows, err := mysql.Open(ctx, mysql.Config{Engine: change.Engine(u.Engine()), Host: u.Address(), User: u.User(), Password: u.Password().Reveal(), TLS: tls,
-			Migration: databaseName(cfg.Name), Selected: func(string, string) bool { return true }, Readers: 8, Key: "target.url"}, slog.New(slog.DiscardHandler))
+			Migration: databaseName(cfg.Name), Selected: func(string, string) bool { return true }, Readers: 8, Key: key}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return nil, err
 		}
-		return verify.NewMySQL(rows, databaseName(cfg.Name)), nil
+		return verify.NewMySQL(rows, databaseName(cfg.Name), string(w.fills)), nil
 	}
-	p, err := verify.OpenPostgres(ctx, postgresURL(cfg.Target.URL), databaseName(cfg.Name))
+	p, err := verify.OpenPostgres(ctx, postgresURL(w.to), databaseName(cfg.Name), string(w.fills))
 	if err != nil {
 		return nil, err // and no target that is nil inside
 	}

@@ -111,18 +111,18 @@ func (m *migration) execTarget(ctx context.Context, s transform.Statement) error
 }
 
 // firstVerification compares everything once after the tables are strict, unless an earlier start has done it.
-func (m *migration) firstVerification(ctx context.Context) error {
-	if !m.verifier.State().Clean {
-		m.progress.checking.Store(true)
-		defer m.progress.checking.Store(false)
+func (f *flow) firstVerification(ctx context.Context) error {
+	if !f.verifier.State().Clean {
+		f.progress.checking.Store(true)
+		defer f.progress.checking.Store(false)
 		began := time.Now()
-		r, err := m.verifier.Full(ctx, nil)
+		r, err := f.verifier.Full(ctx, nil)
 		if err != nil {
 			return err
 		}
-		m.log.Info("first full verification", "rows", r.Rows, "differences", len(r.Differences), "took", time.Since(began).Round(time.Millisecond))
+		f.log.Info("first full verification", "rows", r.Rows, "differences", len(r.Differences), "took", time.Since(began).Round(time.Millisecond))
 	}
-	m.progress.validated.Store(true)
+	f.progress.validated.Store(true)
 	return nil
 }
 

@@ -42,7 +42,7 @@ func (f *flow) open(ctx context.Context) (err error) {
 
 // openTarget connects both of our sides of the target: verification and gate, and the applier.
 func (f *flow) openTarget(ctx context.Context) (err error) {
-	if f.copied, err = openCopied(ctx, f.cfg); err != nil {
+	if f.copied, err = openCopied(ctx, f.cfg, f.way); err != nil {
 		return err
 	}
 	f.target, err = openApplied(ctx, f.cfg, f.way, f.log)

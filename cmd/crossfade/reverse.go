@@ -69,7 +69,7 @@ func (m *migration) openReverse(ctx context.Context) (back *flow, err error) {
 	if back.source, err = openSource(ctx, back.cfg, back.way, back.log); err != nil {
 		return nil, err
 	}
-	if back.target, err = openApplied(ctx, back.cfg, back.way, back.log); err != nil {
+	if err = back.openTarget(ctx); err != nil {
 		return nil, err
 	}
 	if back.stream, err = stream.Open(ctx, streamConfig(back.cfg, back.way), back.log); err != nil {
@@ -93,10 +93,12 @@ func (m *migration) openReverse(ctx context.Context) (back *flow, err error) {
 	if back.plan, err = transform.Reverse(m.plan, back.tables, back.cascades); err != nil {
 		return nil, control.Fail(control.ExitRefused, err, "")
 	}
-	if known {
-		return back, nil
+	if !known {
+		if err := back.begin(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return back, back.begin(ctx)
+	return back, back.wireVerifier(ctx)
 }
 
 // begin makes what the flow needs at both ends, and notes where it begins.
@@ -162,27 +164,36 @@ func (m *migration) startApplyingBack(ctx context.Context, back *flow) error {
 		return nil
 	case <-m.decided.done():
 	}
-	return back.again(ctx, "target", func(ctx context.Context) error {
-		at, ok, err := m.machine.ReverseStart(ctx, 0)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return control.Fail(control.ExitRefused, errors.New("the cutover was decided without a way back"), "set cutover.reverse: false")
-		}
-		if at.Stream != back.stream.ID().String() {
-			return control.Fail(control.ExitRefused, fmt.Errorf("the way back began in stream %s, and this is stream %s: what the target got in between is not in it", at.Stream, back.stream.ID()), "restore the state directory of that one; without it there is no way back")
-		}
-		if err := m.gates.back.Guard(ctx); err != nil {
-			return err
-		}
-		if err := back.target.StartAt(ctx, back.setups(), back.cfg.Apply.Lanes, at.Stream, apply.Place{Seq: at.Seq, Sum: at.Sum}); err != nil {
-			return err
-		}
-		back.applying.set(func(a *applying) { a.halted = false })
-		m.log.Info("the source is kept current from now on", "frame", at.Seq)
-		return nil
-	})
+	if err := back.again(ctx, "target", func(ctx context.Context) error { return m.applyBack(ctx, back) }); err != nil || ctx.Err() != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return back.verifier.Run(ctx) })
+	g.Go(func() error { return back.again(ctx, "finish", back.firstVerification) })
+	return g.Wait()
+}
+
+// applyBack lets the applier through the fence of the source, and starts it behind the place that the journal names.
+func (m *migration) applyBack(ctx context.Context, back *flow) error {
+	at, ok, err := m.machine.ReverseStart(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return control.Fail(control.ExitRefused, errors.New("the cutover was decided without a way back"), "set cutover.reverse: false")
+	}
+	if at.Stream != back.stream.ID().String() {
+		return control.Fail(control.ExitRefused, fmt.Errorf("the way back began in stream %s, and this is stream %s: what the target got in between is not in it", at.Stream, back.stream.ID()), "restore the state directory of that one; without it there is no way back")
+	}
+	if err := m.gates.back.Guard(ctx); err != nil {
+		return err
+	}
+	if err := back.target.StartAt(ctx, back.setups(), back.cfg.Apply.Lanes, at.Stream, apply.Place{Seq: at.Seq, Sum: at.Sum}); err != nil {
+		return err
+	}
+	back.applying.set(func(a *applying) { a.halted = false })
+	m.log.Info("the source is kept current from now on", "frame", at.Seq)
+	return nil
 }
 
 // wayBack is the reverse flow as the cutover sees it.
@@ -252,6 +263,8 @@ func (m *migration) reverseStatus() *control.ReverseStatus {
 		if a := back.applying.now(); a != nil {
 			s.LagSeconds = back.lag(a.Stats(), a.Applied())
 		}
+		v := back.verifier.State()
+		s.Differences, s.LastCleanAt = len(v.Differences), v.LastCleanAt
 	default:
 		s.State = "watching"
 	}

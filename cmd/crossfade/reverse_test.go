@@ -62,7 +62,9 @@ func keptCurrent(t *testing.T, source, target *end) {
 	r.kill()
 	r.start()
 	enough(300)
-	r.until("applying back", time.Minute, func(s control.Status) bool { return s.Reverse != nil && s.Reverse.State == "applying" && s.Reverse.LagSeconds != nil })
+	r.until("applying back", time.Minute, func(s control.Status) bool {
+		return s.Reverse != nil && s.Reverse.State == "applying" && s.Reverse.LagSeconds != nil
+	})
 	old := source.open(app)
 	defer old.Close()
 	if _, err := old.ExecContext(t.Context(), "UPDATE account SET balance = 0"); err == nil {

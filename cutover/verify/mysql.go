@@ -28,6 +28,7 @@ type MySQL struct {
 	rows      Rows
 	db        *sql.DB
 	migration string
+	side      string // that is filled
 
 	mu     sync.Mutex
 	tables map[*change.Table]*mysqlTable
@@ -41,8 +42,8 @@ type mysqlTable struct {
 }
 
 // NewMySQL returns the target of one migration. It closes rows.
-func NewMySQL(rows Rows, migration string) *MySQL {
-	return &MySQL{rows: rows, db: rows.DB(), migration: migration, tables: map[*change.Table]*mysqlTable{}}
+func NewMySQL(rows Rows, migration, side string) *MySQL {
+	return &MySQL{rows: rows, db: rows.DB(), migration: migration, side: side, tables: map[*change.Table]*mysqlTable{}}
 }
 
 // Close ends the sessions.
@@ -77,21 +78,21 @@ func (m *MySQL) Remove(ctx context.Context) error {
 		return err
 	}
 	if _, err := m.db.ExecContext(ctx, "DELETE FROM crossfade.touched WHERE migration = ?", m.migration); err != nil {
-		return fmt.Errorf("remove the migration from crossfade.touched of the target: %w", err)
+		return fmt.Errorf("remove the migration from crossfade.touched of the %s: %w", m.side, err)
 	}
 	var left int
 	if err = m.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM crossfade.touched").Scan(&left); err == nil && left == 0 {
 		_, err = m.db.ExecContext(ctx, "DROP TABLE crossfade.touched")
 	}
 	if err != nil {
-		return fmt.Errorf("drop crossfade.touched of the target: %w", err)
+		return fmt.Errorf("drop crossfade.touched of the %s: %w", m.side, err)
 	}
 	return nil
 }
 
 func (m *MySQL) Load(ctx context.Context) (c Checkpoint, ok bool, err error) {
 	var seq int64
-	err = m.db.QueryRowContext(ctx, "SELECT seq, `keys`, state FROM crossfade.touched WHERE migration = ? AND side = 'target'", m.migration).Scan(&seq, &c.Keys, &c.State)
+	err = m.db.QueryRowContext(ctx, "SELECT seq, `keys`, state FROM crossfade.touched WHERE migration = ? AND side = ?", m.migration, m.side).Scan(&seq, &c.Keys, &c.State)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, false, nil
 	}
@@ -104,7 +105,7 @@ func (m *MySQL) Save(ctx context.Context, c Checkpoint) error {
 	if keys == nil {
 		keys = []byte{}
 	}
-	_, err := m.db.ExecContext(ctx, "REPLACE INTO crossfade.touched (migration, side, seq, `keys`, state) VALUES (?, 'target', ?, ?, ?)", m.migration, int64(c.Seq), keys, string(c.State))
+	_, err := m.db.ExecContext(ctx, "REPLACE INTO crossfade.touched (migration, side, seq, `keys`, state) VALUES (?, ?, ?, ?, ?)", m.migration, m.side, int64(c.Seq), keys, string(c.State))
 	return err
 }
 
@@ -115,7 +116,7 @@ func (m *MySQL) Count(ctx context.Context, t *change.Table) (rows, net int64, er
 		return 0, 0, fmt.Errorf("count the rows of %s: %w", t, err)
 	}
 	defer tx.Rollback() //nolint:errcheck // a read
-	err = tx.QueryRowContext(ctx, "SELECT COALESCE(SUM(inserted - deleted), 0) FROM crossfade.counts WHERE migration = ? AND side = 'target' AND source_table = ?", m.migration, t.Source).Scan(&net)
+	err = tx.QueryRowContext(ctx, "SELECT COALESCE(SUM(inserted - deleted), 0) FROM crossfade.counts WHERE migration = ? AND side = ? AND source_table = ?", m.migration, m.side, t.Source).Scan(&net)
 	if err == nil {
 		err = tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+quoteMySQL(t.Schema)+"."+quoteMySQL(t.Name)).Scan(&rows)
 	}
@@ -129,7 +130,7 @@ func quoteMySQL(name string) string { return "`" + strings.ReplaceAll(name, "`",
 
 // Net is inserts less deletes by source table, over all lanes.
 func (m *MySQL) Net(ctx context.Context) (map[string]int64, error) {
-	rows, err := m.db.QueryContext(ctx, "SELECT source_table, SUM(inserted - deleted) FROM crossfade.counts WHERE migration = ? AND side = 'target' GROUP BY 1", m.migration)
+	rows, err := m.db.QueryContext(ctx, "SELECT source_table, SUM(inserted - deleted) FROM crossfade.counts WHERE migration = ? AND side = ? GROUP BY 1", m.migration, m.side)
 	if err != nil {
 		return nil, fmt.Errorf("read the counts of the ledger: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 type Postgres struct {
 	pool      *pgxpool.Pool
 	migration string
+	side      string // that is filled
 }
 
 // SessionParameters are what the sessions of the pool must be opened with: the text forms that canonical reads.
@@ -29,16 +30,16 @@ var SessionParameters = map[string]string{
 	"lc_monetary": "C", "xmlbinary": "base64", "client_encoding": "UTF8", "application_name": "crossfade verify",
 }
 
-// NewPostgres returns the target of one migration. The pool's sessions have [SessionParameters].
-func NewPostgres(pool *pgxpool.Pool, migration string) *Postgres {
-	return &Postgres{pool: pool, migration: migration}
+// NewPostgres returns the filled side of one migration. The pool's sessions have [SessionParameters].
+func NewPostgres(pool *pgxpool.Pool, migration, side string) *Postgres {
+	return &Postgres{pool: pool, migration: migration, side: side}
 }
 
 // OpenPostgres connects to the target of one migration.
-func OpenPostgres(ctx context.Context, url, migration string) (*Postgres, error) {
+func OpenPostgres(ctx context.Context, url, migration, side string) (*Postgres, error) {
 	pc, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("target.url: %w", err)
+		return nil, fmt.Errorf("%s.url: %w", side, err)
 	}
 	for k, v := range SessionParameters {
 		pc.ConnConfig.RuntimeParams[k] = v
@@ -55,9 +56,9 @@ func OpenPostgres(ctx context.Context, url, migration string) (*Postgres, error)
 	defer cancel()
 	if err := pool.Ping(ping); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connect to PostgreSQL at %s:%d: %w; check target.url, the password and pg_hba.conf", pc.ConnConfig.Host, pc.ConnConfig.Port, err)
+		return nil, fmt.Errorf("connect to PostgreSQL at %s:%d: %w; check %s.url, the password and pg_hba.conf", pc.ConnConfig.Host, pc.ConnConfig.Port, err, side)
 	}
-	return NewPostgres(pool, migration), nil
+	return NewPostgres(pool, migration, side), nil
 }
 
 // Close ends the sessions.
@@ -79,7 +80,7 @@ func (p *Postgres) Remove(ctx context.Context) error {
 		IF NOT EXISTS (SELECT FROM crossfade.touched) THEN DROP TABLE crossfade.touched; END IF;
 	END $$`, strings.ReplaceAll(p.migration, "'", "''")))
 	if err != nil {
-		return fmt.Errorf("remove the migration from crossfade.touched of the target: %w", err)
+		return fmt.Errorf("remove the migration from crossfade.touched of the %s: %w", p.side, err)
 	}
 	return nil
 }
@@ -98,7 +99,7 @@ CREATE TABLE IF NOT EXISTS crossfade.touched (
 
 func (p *Postgres) Load(ctx context.Context) (c Checkpoint, ok bool, err error) {
 	var seq int64
-	err = p.pool.QueryRow(ctx, `SELECT seq, keys, state::text FROM crossfade.touched WHERE migration = $1 AND side = 'target'`, p.migration).
+	err = p.pool.QueryRow(ctx, `SELECT seq, keys, state::text FROM crossfade.touched WHERE migration = $1 AND side = $2`, p.migration, p.side).
 		Scan(&seq, &c.Keys, &c.State)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return c, false, nil
@@ -108,9 +109,9 @@ func (p *Postgres) Load(ctx context.Context) (c Checkpoint, ok bool, err error) 
 }
 
 func (p *Postgres) Save(ctx context.Context, c Checkpoint) error {
-	_, err := p.pool.Exec(ctx, `INSERT INTO crossfade.touched (migration, side, seq, keys, state) VALUES ($1, 'target', $2, $3, $4::text::jsonb)
+	_, err := p.pool.Exec(ctx, `INSERT INTO crossfade.touched (migration, side, seq, keys, state) VALUES ($1, $2, $3, $4, $5::text::jsonb)
 ON CONFLICT (migration, side) DO UPDATE SET seq = excluded.seq, keys = excluded.keys, state = excluded.state`,
-		p.migration, int64(c.Seq), c.Keys, string(c.State))
+		p.migration, p.side, int64(c.Seq), c.Keys, string(c.State))
 	return err
 }
 
@@ -122,8 +123,8 @@ func (p *Postgres) Count(ctx context.Context, t *change.Table) (rows, net int64,
 		if _, err := tx.Exec(ctx, "LOCK TABLE "+name+" IN ACCESS SHARE MODE"); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, "SELECT (SELECT count(*) FROM "+name+"), COALESCE((SELECT sum(inserted - deleted) FROM crossfade.counts WHERE migration = $1 AND side = 'target' AND source_table = $2), 0)::bigint",
-			p.migration, t.Source).Scan(&rows, &net)
+		return tx.QueryRow(ctx, "SELECT (SELECT count(*) FROM "+name+"), COALESCE((SELECT sum(inserted - deleted) FROM crossfade.counts WHERE migration = $1 AND side = $2 AND source_table = $3), 0)::bigint",
+			p.migration, p.side, t.Source).Scan(&rows, &net)
 	})
 	if err != nil {
 		return 0, 0, fmt.Errorf("count the rows of %s: %w", t, err)
@@ -133,7 +134,7 @@ func (p *Postgres) Count(ctx context.Context, t *change.Table) (rows, net int64,
 
 // Net is inserts less deletes by source table, over all lanes.
 func (p *Postgres) Net(ctx context.Context) (map[string]int64, error) {
-	rows, err := p.pool.Query(ctx, "SELECT source_table, sum(inserted - deleted)::bigint FROM crossfade.counts WHERE migration = $1 AND side = 'target' GROUP BY 1", p.migration)
+	rows, err := p.pool.Query(ctx, "SELECT source_table, sum(inserted - deleted)::bigint FROM crossfade.counts WHERE migration = $1 AND side = $2 GROUP BY 1", p.migration, p.side)
 	if err != nil {
 		return nil, fmt.Errorf("read the counts of the ledger: %w", err)
 	}

@@ -159,7 +159,7 @@ func (w *world) observe(id int64) {
 
 func (w *world) verifier() *Verifier {
 	w.t.Helper()
-	pg := NewPostgres(w.pool, "m")
+	pg := NewPostgres(w.pool, "m", "target")
 	v := New(Config{ChunkRows: 100, MaxKeys: 50, Logger: slog.New(slog.DiscardHandler)}, pgSource{pg, item("src"), w}, w, pg, pg, []*Table{w.tab})
 	if err := pg.Setup(w.t.Context()); err != nil {
 		w.t.Fatal(err)

@@ -56,8 +56,12 @@ type VerifyStatus struct {
 
 // ReverseStatus is the reverse stream.
 type ReverseStatus struct {
+	// State: pending, until it runs; watching the target until the decision; applying to the source from then on; failed.
 	State      string   `json:"state"`
 	LagSeconds *float64 `json:"lag_seconds"`
+	// Differences between target and source, and when a comparison found none, since the decision.
+	Differences int        `json:"differences"`
+	LastCleanAt *time.Time `json:"last_clean_at"`
 }
 
 // CutoverStatus is the newest attempt.
