@@ -110,6 +110,7 @@ type transaction struct {
 	domain   domainGTID // of MariaDB
 	time     int64
 	again    bool   // it has been read before
+	own      bool   // an applier of ours has made it: its rows are nobody's
 	rows     uint64 // rows read, whatever their table
 	touched  bool   // some of them of selected tables
 	xid      string // of XA START
@@ -269,6 +270,9 @@ func (t *tail) handle(e *event) (bool, error) {
 	if !t.tx.started {
 		return false, t.stop("binlog", fmt.Sprintf("it has a %s outside a transaction", e.typ),
 			"the server is older than MySQL 5.7, or the binlog is damaged: start again with a new snapshot")
+	}
+	if t.tx.own && isOfRows(e.typ) {
+		return false, nil
 	}
 	switch e.typ {
 	case replication.QUERY_EVENT:

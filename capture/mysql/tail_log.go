@@ -121,7 +121,7 @@ func (t *tail) start(e *event, s transactionStart, err error) error {
 // commit ends the transaction.
 func (t *tail) commit() (bool, error) {
 	t.ending = false
-	if t.tx.rows < t.skip {
+	if t.tx.rows < t.skip && !t.tx.own { // the rows of our own are not counted
 		return false, t.damaged(fmt.Errorf("it has %d rows, of which %d had been read before", t.tx.rows, t.skip))
 	}
 	t.skip = 0

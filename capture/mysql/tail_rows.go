@@ -52,6 +52,11 @@ func (t *tail) describe(e *event) error {
 		if err := l.matchMarker(); err != nil {
 			return t.stop(n.String(), err.Error(), "drop the table; crossfade makes it again")
 		}
+	case n == name{ownSchema, ledgerTable}:
+		l.role = ledger
+		if err := l.matchLedger(t.collations); err != nil {
+			return t.stop(n.String(), err.Error(), "make the table what crossfade has made; without it changes of ours cannot be told from those of the application")
+		}
 	}
 	t.described[id] = l
 	return nil
@@ -116,7 +121,10 @@ func (t *tail) rowsEvent(e *event) (bool, error) {
 	if r.table == nil {
 		return false, nil
 	}
-	if r.table.role == other {
+	if own, err := t.own(&r); err != nil || own {
+		return false, err
+	}
+	if r.table.role == other || r.table.role == ledger {
 		for len(r.data) > 0 {
 			if err := r.skip(); err != nil {
 				return false, t.damaged(fmt.Errorf("row of %s: %w", r.table, err))

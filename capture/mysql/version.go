@@ -28,6 +28,7 @@ const (
 	other    role = iota // counted only
 	selected             // returned
 	marker               // crossfade's marker table: inserts are markers
+	ledger               // crossfade's ledger: a transaction that begins with a row of it may be ours
 )
 
 // match makes decoders for the version of the table in force. Everything the log says about the table must agree with the version: a row is never

@@ -14,6 +14,7 @@ const (
 	counted  role = iota // of our heartbeat, or not asked for
 	selected             // returned
 	marker               // crossfade's marker table: inserts are markers
+	ledger               // crossfade's ledger: a transaction that begins with a row of it may be ours
 )
 
 // logged is a table as the log describes it, and how its rows are decoded.
@@ -22,6 +23,8 @@ type logged struct {
 	role  role
 	shape *change.Table
 	at    []int // position in the shape of each column of the log
+	// altered says why it is not the version in force, if that was found in a transaction of ours, of whose rows nothing is wanted.
+	altered error
 }
 
 var markerShape = &change.Table{Engine: change.Postgres, Schema: ownSchema, Name: "marker", Key: []int{0, 1, 2, 3}, Columns: []change.Column{

@@ -37,7 +37,8 @@ var setupStatements = []string{
 // slotWait bounds the creation of the slot, which waits for every transaction that is open.
 const slotWait = 2 * time.Minute
 
-// Setup makes crossfade's tables, the publication of these tables and ours, and then the slot, from which on the log is kept. It may be repeated. No table is
+// Setup makes crossfade's tables, the publication of these tables and ours, and then the slot, from which on the log is kept. It may be repeated, and must be when
+// an applier is set up in this database, before it applies anything: what it does is known by its ledger, which is published from the next Setup on. No table is
 // published that has no replica identity: the application's updates of it would fail.
 func (s *Source) Setup(ctx context.Context, tables []*catalog.Table) error {
 	for i, stmt := range setupStatements {
@@ -63,15 +64,22 @@ func (s *Source) Setup(ctx context.Context, tables []*catalog.Table) error {
 			return &capture.Stop{Object: t.String(), Reason: reason, Remedy: remedy}
 		}
 	}
-	if err := s.publish(ctx, tables); err != nil {
+	ledger, err := s.ledgerThere(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.publish(ctx, tables, ledger); err != nil {
 		return err
 	}
 	return s.makeSlot(ctx)
 }
 
 // publish makes the publication, or makes it what it should be.
-func (s *Source) publish(ctx context.Context, tables []*catalog.Table) error {
+func (s *Source) publish(ctx context.Context, tables []*catalog.Table, ledger bool) error {
 	names := []string{"crossfade.heartbeat", "crossfade.marker"}
+	if ledger {
+		names = append(names, ledgerTable)
+	}
 	for _, t := range tables {
 		names = append(names, pgx.Identifier{t.Schema, t.Name}.Sanitize())
 	}

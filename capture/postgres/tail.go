@@ -65,6 +65,7 @@ type transaction struct {
 	xid  uint32
 	time int64
 	rows uint64
+	own  bool // an applier of ours has made it: its rows are nobody's
 }
 
 const (

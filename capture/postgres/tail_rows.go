@@ -86,13 +86,20 @@ func (t *tail) describe(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := l.match(table, func(oid uint32, mod int32) string { return names[typeID{oid, mod}] }); err != nil {
-			return t.stop(name, err.Error(), "the table was changed: undo the change and start again, or start again with a new snapshot")
+		if err := l.match(table, func(oid uint32, mod int32) string { return names[typeID{oid, mod}] }); err != nil && t.tx.own {
+			l.altered = err
+		} else if err != nil {
+			return t.alteredStop(l, err)
 		}
 	case name == ownSchema+".marker":
 		l.role = marker
 		if err := l.matchMarker(); err != nil {
 			return t.stop(name, err.Error(), "drop the table; crossfade makes it again")
+		}
+	case name == ledgerTable:
+		l.role = ledger
+		if err := l.matchLedger(); err != nil {
+			return t.stop(name, err.Error(), "make the table what crossfade has made; without it changes of ours cannot be told from those of the application")
 		}
 	}
 	t.relations[m.oid] = l
@@ -150,8 +157,14 @@ func (t *tail) row() (bool, error) {
 	if l == nil {
 		return false, t.damaged(fmt.Errorf("a row of table number %d, which has not been described", m.oid))
 	}
-	if t.counts() || l.role == counted {
+	if own, err := t.own(l); err != nil || own {
+		return false, err
+	}
+	if t.counts() || l.role == counted || l.role == ledger {
 		return false, nil
+	}
+	if l.altered != nil {
+		return false, t.alteredStop(l, l.altered)
 	}
 	n := len(l.shape.Columns)
 	if cap(t.before) < n {
@@ -201,8 +214,11 @@ func (l *logged) keyed(c *change.Change) error {
 }
 
 func (t *tail) truncate(l *logged) (bool, error) {
-	if t.counts() || l.role != selected {
+	if t.counts() || l.role != selected || t.tx.own {
 		return false, nil
+	}
+	if l.altered != nil {
+		return false, t.alteredStop(l, l.altered)
 	}
 	t.event = capture.Event{Kind: capture.Truncate, Time: t.tx.time, Change: change.Change{Table: l.shape, Op: change.Truncate}}
 	t.returning()
