@@ -311,18 +311,19 @@ func (m *migration) removeReverse(ctx context.Context) (err error) {
 	if err := stream.Remove(ctx, streamConfig(m.cfg, w)); err != nil {
 		return err
 	}
-	read, err := openSource(ctx, m.cfg, w, m.log)
-	if err != nil {
+	back := &flow{cfg: m.cfg, log: m.log, way: w}
+	defer back.close()
+	if back.source, err = openSource(ctx, m.cfg, w, m.log); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, read.Close()) }()
-	if err := read.Remove(ctx); err != nil {
+	if err := back.source.Remove(ctx); err != nil {
 		return err
 	}
-	filled, err := openApplied(ctx, m.cfg, w, m.log)
-	if err != nil {
+	if err := back.openTarget(ctx); err != nil {
 		return err
 	}
-	defer filled.Close()
-	return filled.Remove(ctx)
+	if err := back.copied.Remove(ctx); err != nil {
+		return err
+	}
+	return back.target.Remove(ctx)
 }
