@@ -44,20 +44,20 @@ func (m *Machine) reportOf(ctx context.Context, epoch int64) Report {
 // Report reads the evidence of an attempt from the journals; 0 is the newest. Either database suffices after the decision.
 func (m *Machine) Report(ctx context.Context, attempt int64) (Report, error) {
 	rep := m.empty(VerdictRunning)
-	past, srcErr := m.source.Attempts(ctx)
+	past, srcErr := m.leaving.Attempts(ctx)
 	var entries []Entry
 	found := false
 	for _, p := range past {
 		if attempt == 0 || p.Epoch == attempt {
 			attempt, found = p.Epoch, true
 			rep.setVerdict(p)
-			if entries, srcErr = m.source.Journal(ctx, attempt); srcErr != nil {
+			if entries, srcErr = m.leaving.Journal(ctx, attempt); srcErr != nil {
 				break
 			}
 			break
 		}
 	}
-	other, dstErr := m.target.Journal(ctx, attempt)
+	other, dstErr := m.entering.Journal(ctx, attempt)
 	switch {
 	case srcErr != nil && dstErr != nil:
 		return rep, fmt.Errorf("read the report of cutover %d: %w; %w", attempt, srcErr, dstErr)
@@ -104,7 +104,7 @@ func (r *Report) setVerdict(p Past) {
 
 // ReverseStart is where the stream begins that keeps the side left current since attempt's decision, as the journal has it; false: there is none.
 func (m *Machine) ReverseStart(ctx context.Context, attempt int64) (Place, bool, error) {
-	entries, err := m.target.Journal(ctx, attempt)
+	entries, err := m.entering.Journal(ctx, attempt)
 	if err != nil {
 		return Place{}, false, fmt.Errorf("read where the way back begins: %w", err)
 	}
