@@ -156,7 +156,7 @@ func (r *run) fence() (protocol.Outcome, error) {
 	r.startClock()
 	for tries := 1; ; tries++ {
 		began := time.Now()
-		out, err := r.do(r.work, protocol.Fence, Call{Identity: r.record.SourceID, Timeout: r.left()})
+		out, err := r.do(r.work, protocol.Fence, Call{Identity: r.record.SourceID, Timeout: r.remaining()})
 		if errors.Is(err, ErrBusy) && time.Since(start) < r.m.cfg.MaxPause && r.work.Err() == nil {
 			continue
 		}

@@ -148,7 +148,9 @@ func (m *Machine) checkStates(ctx context.Context) (src, dst View, reasons []Fin
 	switch {
 	case a.State.Live():
 		reasons = append(reasons, problem("attempt", m.cfg.Migration, fmt.Sprintf("cutover %d of instance %s is %s", a.Epoch, src.Record.Instance, a.State), "wait for it, or `crossfade rollback`"))
-	case a.State == protocol.Decided:
+	case dst.Attempt.State.Live():
+		reasons = append(reasons, problem("attempt", m.cfg.Migration, fmt.Sprintf("attempt %d of instance %s to leave the %s is %s", dst.Attempt.Epoch, dst.Record.Instance, m.to, dst.Attempt.State), "wait for it, or finish it"))
+	case a.State == protocol.Decided && !src.Gate.Open:
 		reasons = append(reasons, problem("decided", m.cfg.Migration, fmt.Sprintf("%s %d is decided: the %s serves", m.name(), a.Epoch, m.to), "nothing to do"))
 	case !src.Gate.Open:
 		reasons = append(reasons, problem("gate", string(m.from), fmt.Sprintf("the %s's gate is closed (epoch %d) though no attempt lives", m.from, src.Gate.Epoch), "find out who closed it before opening it by hand"))

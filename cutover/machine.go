@@ -158,12 +158,14 @@ func (m *Machine) Cutover(ctx context.Context) (Report, error) {
 		f := Finding{"error", "unreachable", m.cfg.Migration, err.Error(), "make both databases reachable"}
 		return m.noGo(GoNoGo{Reasons: []Finding{f}}), &NoGo{Reasons: []Finding{f}}
 	}
+	decided := r.state == protocol.Decided && r.left // else it has been moved back since
 	if at != protocol.Rest {
 		if err := r.drive(at); err != nil && !settled(err) {
 			return m.reportOf(ctx, r.epoch), err
 		}
+		decided = r.state == protocol.Decided
 	}
-	if r.state == protocol.Decided {
+	if decided {
 		return m.Report(ctx, r.epoch)
 	}
 
@@ -249,7 +251,7 @@ func (m *Machine) Abort(ctx context.Context) error {
 		}
 	}
 	switch {
-	case at == protocol.Route || r.state == protocol.Decided:
+	case at == protocol.Route || r.state == protocol.Decided && r.left:
 		return ErrDecided
 	case at == protocol.Rest && r.state == protocol.Aborted && cancel != nil:
 		return nil

@@ -19,6 +19,7 @@ type run struct {
 	mine   int64          // the epoch of the attempt that this run means to begin; 0: none
 	state  protocol.State // of the attempt, as last seen or written
 	record Record         // of the attempt
+	left   bool           // the gate of the side that is left is closed, as last seen
 	retry  bool           // switch steps that failed are run again
 
 	// Three contexts: life is the process's and ends nothing by itself; work ends when the attempt is given up or its deadline passes;
@@ -90,7 +91,7 @@ func (r *run) startClock() {
 	r.cancels = append(r.cancels, cancel)
 }
 
-func (r *run) left() time.Duration { return r.m.cfg.Timeout - time.Since(r.first) }
+func (r *run) remaining() time.Duration { return r.m.cfg.Timeout - time.Since(r.first) }
 
 // look reads the databases and says how to go on. The target is asked too, if it answers: a failover of the source may have lost a fence.
 func (r *run) look(ctx context.Context) (protocol.Act, error) {
@@ -98,7 +99,7 @@ func (r *run) look(ctx context.Context) (protocol.Act, error) {
 	if err != nil {
 		return protocol.Stop, fmt.Errorf("read the attempt on the %s: %w", r.m.from, err)
 	}
-	r.epoch, r.state, r.record = v.Attempt.Epoch, v.Attempt.State, v.Record
+	r.epoch, r.state, r.record, r.left = v.Attempt.Epoch, v.Attempt.State, v.Record, !v.Gate.Open
 	r.status(protocol.Step(""))
 	asked, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -110,7 +111,7 @@ func (r *run) look(ctx context.Context) (protocol.Act, error) {
 		}
 		return protocol.Look(v.Attempt), nil
 	}
-	act := protocol.Rediscover(v.DB, t.Gate)
+	act := protocol.Rediscover(v.DB, t.DB)
 	if act == protocol.Refence {
 		r.m.log.Error("one side is open, and the other does not know of it: a failover lost the fence; closing that one again", "open", r.m.to, "closing", r.m.from,
 			"migration", r.m.cfg.Migration, "epoch", t.Gate.Epoch, "server", v.Identity, "state", v.Attempt.State.String())

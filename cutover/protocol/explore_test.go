@@ -113,7 +113,7 @@ func (w world) steps(i int) (out []world) {
 	case me.at == Observe:
 		epoch := w.source.Attempt.Epoch
 		to(w, Look(w.source.Attempt), epoch) // the target does not answer
-		if act := Rediscover(w.source, w.target.Gate); act == Refence {
+		if act := Rediscover(w.source, w.target); act == Refence {
 			to(w, act, w.target.Gate.Epoch)
 		} else {
 			to(w, act, epoch)
