@@ -110,6 +110,9 @@ func (m *migration) openReverse(ctx context.Context) (back *flow, err error) {
 		if err := back.begin(ctx); err != nil {
 			return nil, err
 		}
+		if err := m.source.Setup(ctx, m.tables); err != nil { // the ledger of what is applied there has come into being, and is to be seen in the log
+			return nil, err
+		}
 	}
 	return back, back.wireVerifier(ctx)
 }
@@ -187,7 +190,10 @@ func (m *migration) applyThereAgain(ctx context.Context) error {
 	if !m.rolledBack() {
 		return nil
 	}
-	return m.again(ctx, "target", func(ctx context.Context) error { return m.applyBehind(ctx, &m.flow, m.machineBack, m.gates.target) })
+	if err := m.again(ctx, "target", func(ctx context.Context) error { return m.applyBehind(ctx, &m.flow, m.machineBack, m.gates.target) }); err != nil || ctx.Err() != nil {
+		return err
+	}
+	return m.again(ctx, "finish", m.firstVerification)
 }
 
 // applyBehind lets the applier through the fence of the side that was left, and starts it behind the place that the decision names.
@@ -205,12 +211,29 @@ func (m *migration) applyBehind(ctx context.Context, f *flow, decided *cutover.M
 	if err := left.Guard(ctx); err != nil {
 		return err
 	}
+	ledger, err := f.target.Ledger(ctx)
+	if err != nil {
+		return err
+	}
+	if lowest(ledger).Seq < at.Seq { // the application has written since anything was compared in this direction
+		if err := f.verifier.Doubt(ctx, sourcesOf(f.plan)); err != nil {
+			return err
+		}
+	}
 	if err := f.target.StartAt(ctx, f.setups(), f.cfg.Apply.Lanes, at.Stream, apply.Place{Seq: at.Seq, Sum: at.Sum}); err != nil {
 		return err
 	}
 	f.applying.set(func(a *applying) { a.halted = false })
 	f.log.Info("the side that was left is kept current from now on", "side", f.way.fills, "frame", at.Seq)
 	return nil
+}
+
+// sourcesOf names the tables that a plan reads.
+func sourcesOf(p *transform.Plan) (out []string) {
+	for _, t := range p.Tables() {
+		out = append(out, t.Source.String())
+	}
+	return out
 }
 
 // wayBack is the flow that leads back, as the cutover sees it.
@@ -284,7 +307,9 @@ func (m *migration) reverseStatus() *control.ReverseStatus {
 			s.LagSeconds = back.lag(a.Stats(), a.Applied())
 		}
 		v := back.verifier.State()
-		s.Differences, s.LastCleanAt = len(v.Differences), v.LastCleanAt
+		if s.Differences = len(v.Differences); v.Clean {
+			s.LastCleanAt = v.LastCleanAt
+		}
 	default:
 		s.State = "watching"
 	}
