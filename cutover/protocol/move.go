@@ -109,11 +109,11 @@ func Settle(g Gate, e int64) Act {
 }
 
 // Rediscover says what a failover of the side being left may have undone: the other side stands open by a decision that this database does not know of. Then it is closed again before
-// anything else, whatever its attempt says. An open gate of epoch 0 was never closed, and one of an epoch under which its own side was to be left is open again since that was aborted:
-// neither is a decision. With both open, the one of the lower epoch has forgotten.
+// anything else, whatever its attempt says. An open gate of epoch 0 was never closed, and one whose own side was to be left under its epoch or a later one has been taken for what it is since:
+// neither is news. With both open, the one of the lower epoch has forgotten.
 func Rediscover(leaving, entered DB) Act {
 	a, g := leaving.Attempt, entered.Gate
-	lost := !leaving.Gate.Open && g.Epoch > 0 && entered.Attempt.Epoch != g.Epoch || leaving.Gate.Open && g.Epoch > 0 && leaving.Gate.Epoch <= g.Epoch
+	lost := !leaving.Gate.Open && g.Epoch > 0 && entered.Attempt.Epoch < g.Epoch || leaving.Gate.Open && g.Epoch > 0 && leaving.Gate.Epoch <= g.Epoch
 	if !g.Open || !lost || a.Epoch > g.Epoch || a.Epoch == g.Epoch && (a.State == Deciding || a.State == Decided) {
 		return Look(a)
 	}
