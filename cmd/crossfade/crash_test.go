@@ -78,22 +78,27 @@ func (c *crasher) settled(t *testing.T) (serving *end) {
 			t.Fatalf("stopped: %s", *s.Error)
 		case s.State == "completed":
 			serving = c.target
-			return s.Reverse != nil && s.Reverse.State == "applying" && s.Reverse.LastCleanAt != nil && phaseOf(s) == "soak"
+			return s.Reverse != nil && s.Reverse.State == "applying" && s.Reverse.LastCleanAt != nil && s.Reverse.LagSeconds != nil && phaseOf(s) == "soak"
 		default:
 			serving = c.source
 			return phaseOf(s) == "ready" && s.Reverse != nil && s.Reverse.State == "watching" && s.LagSeconds != nil
 		}
 		return false
 	})
-	for e, user := range c.users {
-		db := e.open(user)
-		_, err := db.ExecContext(t.Context(), "UPDATE account SET note = 'probe' WHERE id = 1")
-		if (err == nil) != (e == serving) {
-			t.Errorf("the %s serves; a write to %s: %v", serving.engine, e.engine, err)
+	c.r.until("the side that serves takes writes", time.Minute, func(control.Status) bool { return c.writes(t, serving) == nil })
+	for e := range c.users {
+		if e != serving && c.writes(t, e) == nil {
+			t.Errorf("both sides take writes")
 		}
-		_ = db.Close() // read of nothing
 	}
 	return serving
+}
+
+func (c *crasher) writes(t *testing.T, e *end) error {
+	db := e.open(c.users[e])
+	defer db.Close()
+	_, err := db.ExecContext(t.Context(), "UPDATE account SET note = 'probe' WHERE id = 1")
+	return err
 }
 
 // at brings the migration to where the verb can be run, and cuts it off at an edge.
@@ -119,6 +124,9 @@ func (c *crasher) at(t *testing.T, verb, edge string) {
 	w[c.source].next.Store(c.next)
 	w[c.target].next.Store(c.next + 1_000_000)
 	exit, out, errs := c.r.crossfade(verb)
+	if exit == 3 {
+		t.Fatalf("%s: exit %d\n%s%s", verb, exit, out, errs)
+	}
 	if code := c.r.exited(10 * time.Second); code != -1 {
 		t.Errorf("the daemon ended with %d and not at the edge; %s: exit %d\n%s%s", code, verb, exit, out, errs)
 	}

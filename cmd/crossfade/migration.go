@@ -82,6 +82,7 @@ type applying struct {
 	applier *apply.Applier
 	cancel  context.CancelCauseFunc
 	halted  bool // a cutover has ended its work
+	over    bool // none will be started any more
 	paused  bool
 	changed counterGate
 }

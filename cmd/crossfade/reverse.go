@@ -219,9 +219,9 @@ func (m *migration) applyBehind(ctx context.Context, f *flow, decided *cutover.M
 		if err := f.verifier.Doubt(ctx, sourcesOf(f.plan)); err != nil {
 			return err
 		}
-	}
-	if err := f.target.StartAt(ctx, f.setups(), f.cfg.Apply.Lanes, at.Stream, apply.Place{Seq: at.Seq, Sum: at.Sum}); err != nil {
-		return err
+		if err := f.target.StartAt(ctx, f.setups(), f.cfg.Apply.Lanes, at.Stream, apply.Place{Seq: at.Seq, Sum: at.Sum}); err != nil {
+			return err
+		}
 	}
 	f.applying.set(func(a *applying) { a.halted = false })
 	f.log.Info("the side that was left is kept current from now on", "side", f.way.fills, "frame", at.Seq)

@@ -114,31 +114,41 @@ func (m *migration) settled(ctx context.Context) error {
 }
 
 // stranger makes the table of a write that is not ours unverified, durably, before its frame is published: who reads the log again does not come upon it a second time.
-// f has read it; the tables are named as the other direction names them, which fills that end.
+// f has read it; the other direction fills that end, and compares it.
 func (m *migration) stranger(f *flow, src *change.Change) error {
+	name, key := m.comparedAs(f, src.Table), ""
+	if name == "" {
+		return nil // a table that is not filled
+	}
+	if src.Op != change.Truncate {
+		key = src.Table.KeyString(src.KeyRow())
+	}
+	if !f.strangers.note(name, key) {
+		return nil
+	}
 	other := &m.flow
 	if f == other {
 		other = m.reverse.Load()
 	}
 	if other == nil {
-		return fmt.Errorf("a change of %s by somebody else, and the reverse stream does not run yet", src.Table)
+		return fmt.Errorf("somebody else has changed %s, and the reverse stream, which compares it, does not run yet", src.Table)
 	}
-	for _, t := range other.plan.Tables() {
-		if t.Target.Schema != src.Table.Schema || t.Target.Name != src.Table.Name {
-			continue
-		}
-		name, key := t.Source.String(), ""
-		if src.Op != change.Truncate {
-			key = src.Table.KeyString(src.KeyRow())
-		}
-		if !f.strangers.note(name, key) {
-			return nil
-		}
-		if s := other.verifier.State(); s.State != "full" && s.Tables[name].Unverified {
-			return nil
-		}
-		m.log.Warn("somebody else writes", "to", f.way.fills.Other(), "table", t.Target.String(), "key", key)
-		return other.verifier.Doubt(context.Background(), []string{name})
+	if s := other.verifier.State(); s.State != "full" && s.Tables[name].Unverified {
+		return nil
 	}
-	return nil // a table that is not filled
+	m.log.Warn("somebody else writes", "to", f.way.fills.Other(), "table", src.Table.String(), "key", key)
+	return other.verifier.Doubt(context.Background(), []string{name})
+}
+
+// comparedAs names a table that f reads as the other direction names it, which goes by where the rows of it come from; empty: it is none of that direction.
+func (m *migration) comparedAs(f *flow, read *change.Table) string {
+	for _, t := range m.plan.Tables() {
+		switch {
+		case f == &m.flow && t.Source.Schema == read.Schema && t.Source.Name == read.Name:
+			return t.Target.String()
+		case f != &m.flow && t.Target.Schema == read.Schema && t.Target.Name == read.Name:
+			return t.Source.String()
+		}
+	}
+	return ""
 }
