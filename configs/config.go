@@ -213,7 +213,7 @@ type Cutover struct {
 	MaxPause time.Duration `yaml:"max_pause"`
 	// Timeout from the fence to the decision; past it the attempt aborts by itself. Default: 30s.
 	Timeout time.Duration `yaml:"timeout"`
-	// Reverse keeps the old database current after the cutover. Default: false in this version, which refuses true.
+	// Reverse keeps the old database current after the cutover, so that a rollback loses nothing. Default: false in this version.
 	Reverse bool `yaml:"reverse"`
 	// Switch are the steps that move the traffic, in order.
 	Switch []SwitchStep `yaml:"switch"`
@@ -301,8 +301,7 @@ func Default() Config {
 			MaxLag:   5 * time.Second,
 			MaxPause: 2 * time.Second,
 			Timeout:  30 * time.Second,
-			// The design's default is true. Until the reverse stream exists true is refused, so it can not be the default.
-			Reverse: false,
+			Reverse:  false, // true, once what it asks of a target has been in a release that did not ask it
 		},
 		API: API{Listen: "127.0.0.1:7070"},
 	}

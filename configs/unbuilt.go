@@ -10,7 +10,7 @@ var unbuilt = []struct {
 }{
 	{key("source.read_url", func(c *Config) bool { return !c.Source.ReadURL.IsZero() }), "remove it: snapshot and verification read source.url"},
 	{columns("mask", func(r ColumnRule) bool { return r.Mask != "" }), "remove it, or fill the target by value"},
-	{columns("reverse", func(r ColumnRule) bool { return !r.Reverse.IsZero() }), "remove it: there is no reverse stream yet"},
+	{columns("reverse", func(r ColumnRule) bool { return !r.Reverse.IsZero() }), "remove it: the way back leaves a column alone that nothing fills, and an inserted row gets its default"},
 	{key("snapshot.no_key", func(c *Config) bool { return c.Snapshot.NoKey != "" }), "remove it, and give every table a key or leave it out of source.tables"},
 	{key("apply.consistency", func(c *Config) bool { return c.Apply.Consistency == ConsistencyTransactions }), "use lanes"},
 	{steps("pgbouncer", func(s SwitchStep) bool { return s.PgBouncer != nil }), "use an exec step"},

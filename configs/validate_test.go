@@ -106,7 +106,6 @@ func TestWhatIsNotBuiltIsRefusedByName(t *testing.T) {
 		"source.read_url":        func(c *Config) { c.Source.ReadURL = mustURL("mysql://u@h/d") },
 		"snapshot.no_key":        func(c *Config) { c.Snapshot.NoKey = NoKeyCopy },
 		"apply.consistency":      func(c *Config) { c.Apply.Consistency = ConsistencyTransactions },
-		"cutover.reverse":        func(c *Config) { c.Cutover.Reverse = true },
 		"cutover.guards":         func(c *Config) { c.Cutover.Guards = []Guard{{When: "lag > 5s", Do: "warn"}} },
 		"api.listen":             func(c *Config) { c.API.Listen = "0.0.0.0:7070" },
 		"api.token_file":         func(c *Config) { c.API.TokenFile = "/t" },

@@ -90,38 +90,3 @@ func (c *counterGate) fire() {
 		c.next = nil
 	}
 }
-
-// happened is something that happens once.
-type happened struct {
-	mu sync.Mutex
-	ch chan struct{}
-}
-
-func (h *happened) done() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ch == nil {
-		h.ch = make(chan struct{})
-	}
-	return h.ch
-}
-
-func (h *happened) yes() bool {
-	select {
-	case <-h.done():
-		return true
-	default:
-		return false
-	}
-}
-
-func (h *happened) set() {
-	ch := h.done()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	select {
-	case <-ch:
-	default:
-		close(h.ch)
-	}
-}

@@ -13,6 +13,11 @@ import (
 // After a cutover the old side is kept current: what the application writes to the target arrives at the source, once, also when the daemon is killed meanwhile; and the
 // application cannot write to the source.
 func TestTheSourceIsKeptCurrentAfterACutover(t *testing.T) {
+	onFourPairs(t, keptCurrent)
+}
+
+// onFourPairs runs a test on pairs in which every engine is on either side.
+func onFourPairs(t *testing.T, test func(t *testing.T, source, target *end)) {
 	for name, ends := range map[string]func(t *testing.T) (source, target *end){
 		"MySQL to PostgreSQL": func(t *testing.T) (source, target *end) {
 			return endOnMySQL(t, testdb.MySQL(t)), endOnPostgres(t, testdb.Postgres(t, 18))
@@ -29,7 +34,7 @@ func TestTheSourceIsKeptCurrentAfterACutover(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source, target := ends(t)
-			keptCurrent(t, source, target)
+			test(t, source, target)
 		})
 	}
 }

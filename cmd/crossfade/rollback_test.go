@@ -8,30 +8,11 @@ import (
 	"time"
 
 	"github.com/crossfade-io/crossfade/internal/control"
-	"github.com/crossfade-io/crossfade/internal/testdb"
 )
 
 // The writes move to the target, back to the source and to the target again while the application writes, and every write that was acknowledged is in both databases.
 func TestTheWritesMoveThereAndBackAndThereAgain(t *testing.T) {
-	for name, ends := range map[string]func(t *testing.T) (source, target *end){
-		"MySQL to PostgreSQL": func(t *testing.T) (source, target *end) {
-			return endOnMySQL(t, testdb.MySQL(t)), endOnPostgres(t, testdb.Postgres(t, 18))
-		},
-		"PostgreSQL to PostgreSQL": func(t *testing.T) (source, target *end) {
-			return endOnPostgres(t, testdb.Postgres(t, 15)), endOnPostgres(t, testdb.Postgres(t, 18))
-		},
-		"PostgreSQL to MariaDB": func(t *testing.T) (source, target *end) {
-			return endOnPostgres(t, testdb.Postgres(t, 18)), endOnMySQL(t, testdb.MariaDB(t, "11.8"))
-		},
-		"MariaDB to MySQL": func(t *testing.T) (source, target *end) {
-			return endOnMySQL(t, testdb.MariaDB(t, "11.8")), endOnMySQL(t, testdb.MySQL(t))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			source, target := ends(t)
-			thereAndBack(t, source, target)
-		})
-	}
+	onFourPairs(t, thereAndBack)
 }
 
 func thereAndBack(t *testing.T, source, target *end) {

@@ -109,6 +109,7 @@ func TestWaitingEndsAtOnceWhenItCannotComeAnyMore(t *testing.T) {
 		{"completed", control.Status{State: "running", Phase: phase("cutover")}, false, true},
 		{"completed", control.Status{State: "completed"}, true, true},
 		{"rolled_back", control.Status{State: "completed"}, false, false},
+		{"rolled_back", control.Status{State: "completed", Reverse: &control.ReverseStatus{}}, false, true},
 		{"rolled_back", control.Status{State: "rolled_back"}, true, false},
 	} {
 		if reached, possible := goals[c.goal](c.s); reached != c.reached || possible != c.possible {

@@ -45,8 +45,7 @@ var goals = map[string]func(control.Status) (reached, possible bool){
 	"completed": func(s control.Status) (bool, bool) {
 		return s.State == "completed", s.State != "failed" && s.State != "rolled_back"
 	},
-	// This version cannot move back after the decision.
-	"rolled_back": func(s control.Status) (bool, bool) { return s.State == "rolled_back", false },
+	"rolled_back": func(s control.Status) (bool, bool) { return s.State == "rolled_back", s.Reverse != nil && s.State != "failed" },
 }
 
 func phaseOf(s control.Status) string {
@@ -75,9 +74,6 @@ func waitFor(ctx context.Context, client *control.Client, what string) error {
 			}
 			if !possible {
 				reason := "it is " + s.State
-				if what == "rolled_back" {
-					reason += ", and this version cannot move back after the decision; `crossfade rollback` gives up an attempt before it"
-				}
 				if s.Error != nil {
 					reason += ": " + *s.Error
 				}
