@@ -45,7 +45,9 @@ var goals = map[string]func(control.Status) (reached, possible bool){
 	"completed": func(s control.Status) (bool, bool) {
 		return s.State == "completed", s.State != "failed" && s.State != "rolled_back"
 	},
-	"rolled_back": func(s control.Status) (bool, bool) { return s.State == "rolled_back", s.Reverse != nil && s.State != "failed" },
+	"rolled_back": func(s control.Status) (bool, bool) {
+		return s.State == "rolled_back", s.Reverse != nil && s.State != "failed"
+	},
 }
 
 func phaseOf(s control.Status) string {
