@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
@@ -24,14 +25,21 @@ const (
 	maxLoadBytes = 4 << 20
 )
 
-// load writes rows of a chunk. ok is false, and nothing was done, when they cannot be written as text.
+// load writes rows of a chunk. ok is false, and nothing was done, when they cannot be written as text, or when it would not refuse what an INSERT does: a column that takes no NULL gets
+// something else without a warning, the time of now or nothing.
 func (s *session) load(ctx context.Context, i int, st *apply.Step, m *meta, from, to int) (ok bool, err error) {
 	cols := present(st.Rows[from])
+	if m.unfilled || slices.ContainsFunc(m.filled, func(c int) bool { return !slices.Contains(cols, c) }) {
+		return false, nil
+	}
 	b := s.lines[:0]
 	for n := from; n < to; n++ {
 		for k, c := range cols {
 			if k > 0 {
 				b = append(b, '\t')
+			}
+			if st.Rows[n][c].Kind == change.Null && m.full[c] {
+				return false, nil
 			}
 			if b, ok = appendField(b, &st.Rows[n][c], m.shape.Columns[c].Kind); !ok {
 				return false, nil

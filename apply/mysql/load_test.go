@@ -123,3 +123,27 @@ func TestALoadThatTheServerWarnsAboutIsTakenBackAndItsRowFound(t *testing.T) {
 		}
 	})
 }
+
+// What an INSERT refuses a chunk refuses too: a NULL for a column that takes none does not become the time of now, and a column that nobody fills does not become empty.
+func TestAChunkGetsNoValueThatNobodyHasWritten(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.Exec(t, "ALTER TABLE t MODIFY n timestamp NOT NULL")
+		w.start()
+		rows := []change.Row{row(1, "a", "NULL"), row(2, "b", "NULL")}
+		copyRows := func(rows []change.Row) error {
+			return w.s.Apply(t.Context(), w.tx(apply.Step{Shape: w.shape, Op: apply.CopyRows, Rows: rows}))
+		}
+		var refusal *apply.Refusal
+		if err := copyRows(rows); !errors.As(err, &refusal) {
+			t.Errorf("a NULL for a column that takes none: %v", err)
+		}
+		w.holds()
+		w.Exec(t, "ALTER TABLE t DROP COLUMN n, ADD COLUMN n decimal(10,2), ADD COLUMN must int NOT NULL")
+		w.start()
+		rows = []change.Row{row(1, "a", "1.00"), row(2, "b", "2.00")}
+		if err := copyRows(rows); !errors.As(err, &refusal) {
+			t.Errorf("a column that nobody fills: %v", err)
+		}
+		w.holds()
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/internal/change"
 )
 
@@ -17,15 +18,27 @@ type meta struct {
 	// keyIndex is the index that the key's uniqueness stands on; only: there is no other unique one.
 	keyIndex string
 	only     bool
+	// full are the columns that take no NULL; filled those among them that get no value unless a row has one, and unfilled says that there is one which the mapping does not fill.
+	full     map[int]bool
+	filled   []int
+	unfilled bool
 	// now are the columns that the server sets to the time of every update that does not name them.
 	now []int
 }
 
+// takes refuses a NULL where the column takes none: MariaDB would make the time of now of it.
+func (m *meta) takes(step, row, c int, v *change.Value) error {
+	if v.Kind != change.Null || !m.full[c] {
+		return nil
+	}
+	return &apply.Refusal{Step: step, Row: row, Code: "null", Reason: fmt.Sprintf("column %s takes no NULL", m.shape.Columns[c].Name)}
+}
+
 // readMeta asks the server about a table.
 func (s *session) readMeta(ctx context.Context, shape *change.Table) (*meta, error) {
-	m := &meta{shape: shape, name: quoteTable(shape)}
+	m := &meta{shape: shape, name: quoteTable(shape), full: map[int]bool{}}
 	where := " WHERE TABLE_SCHEMA = " + text(shape.Schema) + " AND TABLE_NAME = " + text(shape.Name)
-	columns, err := s.rows(ctx, "SELECT COLUMN_NAME, GENERATION_EXPRESSION <> '', LOWER(EXTRA) LIKE '%on update current_timestamp%' FROM information_schema.COLUMNS"+where)
+	columns, err := s.rows(ctx, "SELECT COLUMN_NAME, GENERATION_EXPRESSION <> '', LOWER(EXTRA) LIKE '%on update current_timestamp%', IS_NULLABLE = 'NO', COLUMN_DEFAULT IS NULL AND LOWER(EXTRA) NOT LIKE '%default_generated%' AND LOWER(EXTRA) NOT LIKE '%auto_increment%' AND COALESCE(GENERATION_EXPRESSION, '') = '' FROM information_schema.COLUMNS"+where)
 	if err != nil {
 		return nil, fmt.Errorf("read columns of %s: %w", shape, err)
 	}
@@ -43,7 +56,17 @@ func (s *session) readMeta(ctx context.Context, shape *change.Table) (*meta, err
 		if columns[at][2] == "1" {
 			m.now = append(m.now, len(m.names))
 		}
+		if columns[at][3] == "1" {
+			m.full[len(m.names)] = true
+			if columns[at][4] == "1" {
+				m.filled = append(m.filled, len(m.names))
+			}
+		}
+		columns[at][3] = "" // seen
 		m.names = append(m.names, quote(want.Name))
+	}
+	for _, c := range columns {
+		m.unfilled = m.unfilled || c[3] == "1" && c[4] == "1"
 	}
 	var key []string
 	for _, k := range shape.Key {

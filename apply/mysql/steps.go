@@ -110,6 +110,9 @@ func (s *session) insert(ctx context.Context, i int, st *apply.Step, m *meta, ve
 			if k > 0 {
 				b = append(b, ',')
 			}
+			if err := m.takes(i, n, c, &st.Rows[n][c]); err != nil {
+				return err
+			}
 			b = appendLiteral(b, &st.Rows[n][c])
 		}
 		b = append(b, ')')
@@ -194,6 +197,9 @@ func (s *session) update(ctx context.Context, i int, st *apply.Step, m *meta, fr
 				b = append(b, ',')
 			}
 			b = append(append(b, m.names[c]...), '=')
+			if err := m.takes(i, n, c, &st.Rows[n][c]); err != nil {
+				return err
+			}
 			b = appendLiteral(b, &st.Rows[n][c])
 		}
 		for _, c := range m.now { // else the server would set it

@@ -66,7 +66,7 @@ func (g *trigger) unmakable(database string) string {
 
 // triggersOf lists the application's triggers on a table, in the order in which they fire, and the collation of the database now.
 func (s *session) triggersOf(ctx context.Context, shape *change.Table) (out []trigger, database string, err error) {
-	rows, err := s.rows(ctx, `SELECT t.TRIGGER_SCHEMA, t.TRIGGER_NAME, t.EVENT_OBJECT_TABLE, t.ACTION_TIMING, t.EVENT_MANIPULATION, t.DEFINER, t.ACTION_STATEMENT, t.SQL_MODE,
+	rows, err := s.rows(ctx, `SELECT t.TRIGGER_SCHEMA, t.TRIGGER_NAME, t.EVENT_OBJECT_TABLE, t.ACTION_TIMING, t.EVENT_MANIPULATION, t.DEFINER, t.SQL_MODE,
 		t.CHARACTER_SET_CLIENT, t.COLLATION_CONNECTION, t.DATABASE_COLLATION, d.DEFAULT_COLLATION_NAME
 		FROM information_schema.TRIGGERS t JOIN information_schema.SCHEMATA d ON d.SCHEMA_NAME = t.TRIGGER_SCHEMA
 		WHERE t.EVENT_OBJECT_SCHEMA = `+text(shape.Schema)+" AND t.EVENT_OBJECT_TABLE = "+text(shape.Name)+` AND t.TRIGGER_NAME NOT LIKE 'crossfade\_%' ORDER BY t.ACTION_TIMING, t.EVENT_MANIPULATION, t.ACTION_ORDER`)
@@ -74,10 +74,25 @@ func (s *session) triggersOf(ctx context.Context, shape *change.Table) (out []tr
 		return nil, "", fmt.Errorf("read the triggers of %s: %w", shape, err)
 	}
 	for _, r := range rows {
-		out = append(out, trigger{r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10]})
-		database = r[11]
+		g := trigger{r[0], r[1], r[2], r[3], r[4], r[5], "", r[6], r[7], r[8], r[9]}
+		if g.body, err = s.bodyOf(ctx, g.schema, g.name); err != nil {
+			return nil, "", fmt.Errorf("read the triggers of %s: %w", shape, err)
+		}
+		out, database = append(out, g), r[10]
 	}
 	return out, database, nil
+}
+
+// bodyOf reads what a trigger does as it was written. MySQL's information_schema shows its literals without their escapes: that would be another trigger.
+func (s *session) bodyOf(ctx context.Context, schema, name string) (string, error) {
+	rows, err := s.rows(ctx, "SHOW CREATE TRIGGER "+quote(schema)+"."+quote(name))
+	if err != nil {
+		return "", err
+	}
+	if len(rows) != 1 || len(rows[0]) < 3 {
+		return "", fmt.Errorf("trigger %s.%s is not shown", schema, name)
+	}
+	return triggerBody(rows[0][2])
 }
 
 // noted are the triggers that were put inside the condition, as they were, by name. Changing are those of which one or the other may be gone: whoever replaced them was cut off.
@@ -219,6 +234,11 @@ func (s *session) replace(ctx context.Context, g *trigger, body string) (err err
 		"DROP TRIGGER IF EXISTS " + quote(g.schema) + "." + quote(g.name),
 		g.create(g.name, body),
 	} {
+		if q == "DROP TRIGGER "+trial { // it is what was meant, to the letter
+			if got, err := s.bodyOf(ctx, g.schema, "crossfade_trial"); err != nil || got != strings.TrimSpace(body) {
+				return errors.Join(fmt.Errorf("make trigger %s again: the server would not keep it as it is; drop it until the cutover is done", g), err)
+			}
+		}
 		if _, err := s.exec(ctx, q); err != nil {
 			return classify(fmt.Errorf("make trigger %s again: %w; %s", g, err, s.triggerRemedy(err)))
 		}
