@@ -51,8 +51,10 @@ func (s *session) load(ctx context.Context, i int, st *apply.Step, m *meta, from
 	if !m.only {
 		keep := *st
 		keep.Keys, keep.Exact, keep.Tally = st.Rows, false, apply.NoTally
-		if err := s.remove(ctx, i, &keep, m, from, to); err != nil {
-			return true, err
+		for n := from; n < to; n += maxStatementRows { // a longer list of keys is searched without their index
+			if err := s.remove(ctx, i, &keep, m, n, min(n+maxStatementRows, to)); err != nil {
+				return true, err
+			}
 		}
 	}
 	return true, s.loadText(ctx, i, st, m, cols, b, from, to)

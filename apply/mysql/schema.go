@@ -32,7 +32,7 @@ var schema = []string{
 	"CREATE TABLE IF NOT EXISTS crossfade.settled (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, source_table varchar(255) NOT NULL, PRIMARY KEY (migration, side, source_table))" + options,
 	`CREATE TABLE IF NOT EXISTS crossfade.triggers (migration varchar(64) NOT NULL, side varchar(16) NOT NULL, schema_name varchar(64) NOT NULL, name varchar(64) NOT NULL, table_name varchar(64) NOT NULL,
   timing varchar(16) NOT NULL, event varchar(16) NOT NULL, definer varchar(400) NOT NULL, body longtext NOT NULL, mode text NOT NULL, charset varchar(64) NOT NULL, collation varchar(64) NOT NULL,
-  changing boolean NOT NULL, PRIMARY KEY (migration, side, schema_name, name))` + options,
+  changing boolean NOT NULL, position int NOT NULL, PRIMARY KEY (migration, side, schema_name, name))` + options,
 }
 
 var ourTables = []string{"ledger", "tables", "counts", "held", "recopy", "cascaded", "settled", "triggers"}

@@ -1,9 +1,11 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/crossfade-io/crossfade/apply"
@@ -25,6 +27,7 @@ type trigger struct {
 	mode                   string // sql_mode
 	charset, collation     string // of the connection that made it
 	database               string // collation of the database then
+	position               int64  // among those of its time and event
 }
 
 func (g *trigger) String() string { return g.schema + "." + g.name }
@@ -52,10 +55,10 @@ func account(definer string) string {
 
 // unmakable says why a trigger cannot be made again just as it is; empty: it can. Its text comes to us in UTF-8, and has to be sent in the character set that it was made in.
 func (g *trigger) unmakable(database string) string {
-	ascii := strings.IndexFunc(g.body, func(r rune) bool { return r >= 0x80 }) < 0
+	ascii := strings.IndexFunc(g.body+g.schema+g.name+g.table+g.definer, func(r rune) bool { return r >= 0x80 }) < 0
 	switch {
 	case !ascii && !strings.HasPrefix(g.charset, "utf8"):
-		return "it was made by a connection in " + g.charset + ", and holds other characters than ASCII"
+		return "it was made by a connection in " + g.charset + ", and it or a name in it holds other characters than ASCII"
 	case g.database != database:
 		return "it was made when the collation of its database was " + g.database
 	case strings.Contains(g.mode, "ORACLE"):
@@ -67,18 +70,21 @@ func (g *trigger) unmakable(database string) string {
 // triggersOf lists the application's triggers on a table, in the order in which they fire, and the collation of the database now.
 func (s *session) triggersOf(ctx context.Context, shape *change.Table) (out []trigger, database string, err error) {
 	rows, err := s.rows(ctx, `SELECT t.TRIGGER_SCHEMA, t.TRIGGER_NAME, t.EVENT_OBJECT_TABLE, t.ACTION_TIMING, t.EVENT_MANIPULATION, t.DEFINER, t.SQL_MODE,
-		t.CHARACTER_SET_CLIENT, t.COLLATION_CONNECTION, t.DATABASE_COLLATION, d.DEFAULT_COLLATION_NAME
+		t.CHARACTER_SET_CLIENT, t.COLLATION_CONNECTION, t.DATABASE_COLLATION, t.ACTION_ORDER, d.DEFAULT_COLLATION_NAME
 		FROM information_schema.TRIGGERS t JOIN information_schema.SCHEMATA d ON d.SCHEMA_NAME = t.TRIGGER_SCHEMA
 		WHERE t.EVENT_OBJECT_SCHEMA = `+text(shape.Schema)+" AND t.EVENT_OBJECT_TABLE = "+text(shape.Name)+` AND t.TRIGGER_NAME NOT LIKE 'crossfade\_%' ORDER BY t.ACTION_TIMING, t.EVENT_MANIPULATION, t.ACTION_ORDER`)
 	if err != nil {
 		return nil, "", fmt.Errorf("read the triggers of %s: %w", shape, err)
 	}
 	for _, r := range rows {
-		g := trigger{r[0], r[1], r[2], r[3], r[4], r[5], "", r[6], r[7], r[8], r[9]}
+		g := trigger{r[0], r[1], r[2], r[3], r[4], r[5], "", r[6], r[7], r[8], r[9], 0}
+		if err := numbers(r, 10, &g.position); err != nil {
+			return nil, "", err
+		}
 		if g.body, err = s.bodyOf(ctx, g.schema, g.name); err != nil {
 			return nil, "", fmt.Errorf("read the triggers of %s: %w", shape, err)
 		}
-		out, database = append(out, g), r[10]
+		out, database = append(out, g), r[11]
 	}
 	return out, database, nil
 }
@@ -97,14 +103,18 @@ func (s *session) bodyOf(ctx context.Context, schema, name string) (string, erro
 
 // noted are the triggers that were put inside the condition, as they were, by name. Changing are those of which one or the other may be gone: whoever replaced them was cut off.
 func (s *session) noted(ctx context.Context, shape *change.Table) (was map[string]*trigger, changing map[string]bool, err error) {
-	rows, err := s.rows(ctx, "SELECT schema_name, name, table_name, timing, event, definer, body, mode, charset, collation, changing FROM crossfade.triggers WHERE "+s.mine()+
+	rows, err := s.rows(ctx, "SELECT schema_name, name, table_name, timing, event, definer, body, mode, charset, collation, changing, position FROM crossfade.triggers WHERE "+s.mine()+
 		" AND schema_name = "+text(shape.Schema)+" AND table_name = "+text(shape.Name))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read what the triggers of %s were: %w", shape, err)
 	}
 	was, changing = map[string]*trigger{}, map[string]bool{}
 	for _, r := range rows {
-		was[r[1]] = &trigger{r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], ""}
+		g := &trigger{r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], "", 0}
+		if err := numbers(r, 11, &g.position); err != nil {
+			return nil, nil, err
+		}
+		was[g.name] = g
 		changing[r[1]] = r[10] == "1"
 	}
 	return was, changing, nil
@@ -112,7 +122,7 @@ func (s *session) noted(ctx context.Context, shape *change.Table) (was map[strin
 
 func (s *session) note(ctx context.Context, g *trigger) error {
 	_, err := s.exec(ctx, "REPLACE INTO crossfade.triggers VALUES ("+s.key()+", "+strings.Join([]string{text(g.schema), text(g.name), text(g.table), text(g.timing), text(g.event), text(g.definer),
-		text(g.body), text(g.mode), text(g.charset), text(g.collation)}, ", ")+", true)")
+		text(g.body), text(g.mode), text(g.charset), text(g.collation)}, ", ")+fmt.Sprintf(", true, %d)", g.position))
 	return classify(err)
 }
 
@@ -131,11 +141,7 @@ func (s *session) spare(ctx context.Context, shape *change.Table) error {
 	if err != nil {
 		return err
 	}
-	for name, g := range was { // cut off behind its end: it is made now
-		if changing[name] && !listed(list, name) {
-			list = append(list, *g)
-		}
-	}
+	list = withMissing(list, was, changing)
 	todo := false
 	for i := range list {
 		g := &list[i]
@@ -150,17 +156,29 @@ func (s *session) spare(ctx context.Context, shape *change.Table) error {
 		}
 	}
 	if !todo {
+		for name, g := range was { // the last thing of an earlier start
+			if !changing[name] {
+				continue
+			}
+			if err := s.settleNote(ctx, g, "UPDATE crossfade.triggers SET changing = false"); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	for i := range list {
 		g := &list[i]
-		if g.spared() {
+		if was[g.name] != nil && g.spared() {
 			g = was[g.name]
+		}
+		body := g.inside(s.target.cfg.User)
+		if err := s.try(ctx, g, body); err != nil {
+			return err
 		}
 		if err := s.note(ctx, g); err != nil {
 			return err
 		}
-		if err := s.replace(ctx, g, g.inside(s.target.cfg.User)); err != nil {
+		if err := s.replace(ctx, g, body); err != nil {
 			return err
 		}
 		if err := s.settleNote(ctx, g, "UPDATE crossfade.triggers SET changing = false"); err != nil {
@@ -169,6 +187,24 @@ func (s *session) spare(ctx context.Context, shape *change.Table) error {
 		s.target.cfg.Logger.Info("a trigger of the target does not act on what is applied", "trigger", g.String(), "table", shape.String())
 	}
 	return nil
+}
+
+// withMissing adds those that whoever replaced them was cut off behind the end of: each to its place among the others, and all to the places that they had.
+func withMissing(list []trigger, was map[string]*trigger, changing map[string]bool) []trigger {
+	for name, g := range was {
+		if changing[name] && !listed(list, name) {
+			list = append(list, *g)
+		}
+	}
+	for i := range list {
+		if g := was[list[i].name]; g != nil {
+			list[i].position = g.position
+		}
+	}
+	slices.SortStableFunc(list, func(a, b trigger) int {
+		return cmp.Or(strings.Compare(a.timing, b.timing), strings.Compare(a.event, b.event), cmp.Compare(a.position, b.position), strings.Compare(a.name, b.name))
+	})
+	return list
 }
 
 func listed(list []trigger, name string) bool {
@@ -190,16 +226,15 @@ func (s *session) giveBack(ctx context.Context, shape *change.Table) error {
 	if err != nil {
 		return err
 	}
-	there := len(list)
-	for name, g := range was {
-		if changing[name] && !listed(list, name) {
-			list = append(list, *g)
-		}
-	}
+	there := slices.Clone(list)
+	list = withMissing(list, was, changing)
 	for i := range list {
 		g := was[list[i].name]
-		if g == nil || i < there && !list[i].spared() {
+		if g == nil || listed(there, g.name) && !list[i].spared() {
 			continue
+		}
+		if err := s.try(ctx, g, g.body); err != nil {
+			return err
 		}
 		if err := s.settleNote(ctx, g, "UPDATE crossfade.triggers SET changing = true"); err != nil {
 			return err
@@ -216,34 +251,63 @@ func (s *session) giveBack(ctx context.Context, shape *change.Table) error {
 	return nil
 }
 
-// replace makes a trigger anew, with another body, while nobody reads or writes its table. It is tried under another name first: one that cannot be made leaves the old one.
-func (s *session) replace(ctx context.Context, g *trigger, body string) (err error) {
-	defer func() { // the session goes on with other things
-		if e := s.run(context.WithoutCancel(ctx), "UNLOCK TABLES; "+s.target.settings(false)); e != nil {
-			s.Close()
-			err = errors.Join(err, classify(e))
+// trial is the name under which a trigger is tried. What it does is out of reach: one that is left behind harms nobody.
+func (g *trigger) trial() string { return quote(g.schema) + ".`crossfade_trial`" }
+
+// try finds out whether a trigger can be made with another body, to the letter, before anything is changed.
+func (s *session) try(ctx context.Context, g *trigger, body string) (err error) {
+	defer func() { err = errors.Join(err, s.asBefore(ctx)) }()
+	tried := "crossfade_trial: BEGIN\nIF FALSE THEN\n" + strings.TrimRight(body, " \t\r\n;") + "\n;\nEND IF;\nEND"
+	for _, q := range []string{g.settings(), "DROP TRIGGER IF EXISTS " + g.trial(), g.create("crossfade_trial", tried)} {
+		if err := s.making(ctx, g, q); err != nil {
+			return err
 		}
-	}()
-	trial := quote(g.schema) + ".`crossfade_trial`"
+	}
+	got, err := s.bodyOf(ctx, g.schema, "crossfade_trial")
+	if err != nil {
+		return err
+	}
+	if got != tried {
+		return fmt.Errorf("make trigger %s again: the server would not keep it as it is; drop it until the cutover is done", g)
+	}
+	return s.making(ctx, g, "DROP TRIGGER "+g.trial())
+}
+
+// replace makes a trigger anew, with another body, while nobody reads or writes its table.
+func (s *session) replace(ctx context.Context, g *trigger, body string) (err error) {
+	defer func() { err = errors.Join(err, s.asBefore(ctx)) }()
 	for _, q := range []string{
-		fmt.Sprintf("SET SESSION sql_mode = %s, character_set_client = %s, collation_connection = %s", text(g.mode), g.charset, g.collation),
+		g.settings(),
 		"LOCK TABLES " + quote(g.schema) + "." + quote(g.table) + " WRITE",
-		"DROP TRIGGER IF EXISTS " + trial,
-		g.create("crossfade_trial", body),
-		"DROP TRIGGER " + trial,
 		"DROP TRIGGER IF EXISTS " + quote(g.schema) + "." + quote(g.name),
 		g.create(g.name, body),
 	} {
-		if q == "DROP TRIGGER "+trial { // it is what was meant, to the letter
-			if got, err := s.bodyOf(ctx, g.schema, "crossfade_trial"); err != nil || got != strings.TrimSpace(body) {
-				return errors.Join(fmt.Errorf("make trigger %s again: the server would not keep it as it is; drop it until the cutover is done", g), err)
-			}
-		}
-		if _, err := s.exec(ctx, q); err != nil {
-			return classify(fmt.Errorf("make trigger %s again: %w; %s", g, err, s.triggerRemedy(err)))
+		if err := s.making(ctx, g, q); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// settings are those that the trigger was made under.
+func (g *trigger) settings() string {
+	return fmt.Sprintf("SET SESSION sql_mode = %s, character_set_client = %s, collation_connection = %s", text(g.mode), g.charset, g.collation)
+}
+
+func (s *session) making(ctx context.Context, g *trigger, sql string) error {
+	if _, err := s.exec(ctx, sql); err != nil {
+		return classify(fmt.Errorf("make trigger %s again: %w; %s", g, err, s.triggerRemedy(err)))
+	}
+	return nil
+}
+
+// asBefore lets the session go on with other things.
+func (s *session) asBefore(ctx context.Context) error {
+	err := s.run(context.WithoutCancel(ctx), "UNLOCK TABLES; "+s.target.settings(false))
+	if err != nil {
+		s.Close()
+	}
+	return classify(err)
 }
 
 // triggerRemedy is what helps against an error of making a trigger in the name of its owner.
