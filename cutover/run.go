@@ -247,7 +247,7 @@ func (r *run) outcome() error {
 			r.m.log.Error("abort is not complete", "migration", r.m.cfg.Migration, "epoch", r.epoch, "error", r.stopped)
 		}
 		return &Aborted{Epoch: r.epoch, Reason: reason, Open: r.reopened || r.state == protocol.Aborted, Settled: r.state == protocol.Aborted}
-	case protocol.None, protocol.Armed, protocol.Fenced, protocol.Deciding:
+	case protocol.None, protocol.Armed, protocol.Fenced, protocol.Deciding, protocol.Finalized:
 	}
 	if r.stopped == nil && r.cause != nil {
 		r.stopped = r.cause
