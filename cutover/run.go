@@ -125,7 +125,13 @@ func (r *run) settle(ctx context.Context) (protocol.Act, error) {
 	defer cancel()
 	t, err := r.m.target.Read(asked)
 	if err != nil {
-		return protocol.Ask, fmt.Errorf("ask the target's gate whether cutover %d was decided: %w", r.epoch, err)
+		next := protocol.Ask
+		again, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if v, e := r.m.source.Read(again); e == nil && v.Attempt != (protocol.Attempt{State: protocol.Deciding, Epoch: r.epoch}) {
+			next = protocol.Observe // another instance was answered
+		}
+		return next, fmt.Errorf("ask the target's gate whether cutover %d was decided: %w", r.epoch, err)
 	}
 	next := protocol.Settle(t.Gate, r.epoch)
 	if next == protocol.Stop {

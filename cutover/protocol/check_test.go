@@ -66,6 +66,9 @@ func (m *model) broken(s *state) string {
 		if a == Decided && s.decided>>d.attemptEpoch&1 == 0 {
 			return "I6: an attempt counts as decided and opened nothing"
 		}
+		if d.open == 1 && s.run[1-side] == 1 {
+			return "I15: a side is open and the applier that filled it holds the token"
+		}
 		if a == Deciding && o == Deciding {
 			return "I6: both sides are being left"
 		}

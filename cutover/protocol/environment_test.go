@@ -27,7 +27,7 @@ func (m *model) runs(s *state, l letter, past bool) (done, ran bool) {
 	switch l.at {
 	case atFence:
 		if !m.earlyMarker {
-			s.log[side].add(marker | l.epoch)
+			m.commit(s, side, marker|l.epoch)
 		}
 		m.fenced(s)
 	case atSequences:
@@ -52,9 +52,10 @@ func (m *model) revoke(s *state, from uint8) {
 	}
 }
 
-// start takes a new token, in a transaction that finds the side that it fills closed.
+// start takes a new token, in a transaction that finds the side that it fills closed, and no attempt under way that could reopen it.
 func (m *model) start(s *state, from uint8) {
-	if s.db[1-from].open == 1 || s.secured[from] == 0 {
+	to := &s.db[1-from]
+	if (to.open == 1 || State(to.attempt).Live()) && !m.startsAnyway || s.secured[from] == 0 {
 		return
 	}
 	if !m.tokenPerEpoch {
@@ -74,10 +75,13 @@ func (m *model) secure(s *state, from uint8) {
 	}
 }
 
-func (h *history) add(entry uint8) {
+func (m *model) commit(s *state, side, entry uint8) {
+	h := &s.log[side]
 	h.entry[h.n] = entry
 	h.n++
-	h.published = h.n
+	if !m.lag {
+		h.published = h.n
+	}
 }
 
 // surroundings emits everything that those who run the cutover do not do.
@@ -135,12 +139,7 @@ func (m *model) application(s *state) {
 		n.tx = transaction{}
 		m.step(&n, good, label{"the application rolls back", walker{side: t.side}})
 		n.db[t.side].row[t.key] = t.number
-		h := &n.log[t.side]
-		published := h.published
-		h.add(t.key*second | t.number)
-		if m.lag {
-			h.published = published
-		}
+		m.commit(&n, t.side, t.key*second|t.number)
 		m.step(&n, good, label{"the application commits", walker{side: t.side, part: t.key}})
 		return
 	}

@@ -103,22 +103,22 @@ type world struct {
 
 // flaws are ways to build what stands around the tables wrong.
 type flaws struct {
-	unverified      bool // verification, the second belt, is off
-	earlyMarker     bool // the marker is written before the gate is closed
-	noWait          bool // the fence does not wait for open transactions
-	drainByAcks     bool // drained: all is acknowledged by the broker
-	drainByIdle     bool // drained: the lanes have nothing to do
-	lateStart       bool // the reverse start is taken after the opening
-	noToken         bool // appliers do not check the token
-	tokenPerEpoch   bool // a restarted applier keeps the token
-	forgetsVerdict  bool // a restart takes the migration for verified
-	sequenceByMax   bool // from the highest row, not from the last number issued
-	setNotRaise     bool // a sequence may be set back
-	pausesSome      bool // one pooler is enough
-	nobodyTends     bool // nobody looks at poolers and appliers at rest
-	runsAgain       bool // a negative probe allows another run of the hook
-	strictPoolers   bool // traffic is never on the closed side, word for word
-	finalizedBeside bool // see the mutation
+	unverified     bool // verification, the second belt, is off
+	earlyMarker    bool // the marker is written before the gate is closed
+	noWait         bool // the fence does not wait for open transactions
+	drainByAcks    bool // drained: all is acknowledged by the broker
+	drainByIdle    bool // drained: the lanes have nothing to do
+	lateStart      bool // the reverse start is taken after the opening
+	noToken        bool // appliers do not check the token
+	tokenPerEpoch  bool // a restarted applier keeps the token
+	forgetsVerdict bool // a restart takes the migration for verified
+	sequenceByMax  bool // from the highest row, not from the last number issued
+	setNotRaise    bool // a sequence may be set back
+	pausesSome     bool // one pooler is enough
+	nobodyTends    bool // nobody looks at poolers and appliers at rest
+	runsAgain      bool // a negative probe allows another run of the hook
+	strictPoolers  bool // traffic is never on the closed side, word for word
+	startsAnyway   bool // an applier starts without a look at the gate
 }
 
 func (w *world) first() (s state) {

@@ -51,7 +51,7 @@ func (m *model) to(n *state, i int, w walker, next uint8) {
 
 func (m *model) walks(s *state, i int) {
 	w := s.walk[i]
-	if w.at != atObserve && w.at != atRest {
+	if w.at != atObserve && (w.at != atRest || m.wrong) {
 		n := *s
 		m.crash(&n, i)
 		m.step(&n, adverse, label{"crashes before", w})
@@ -62,6 +62,9 @@ func (m *model) walks(s *state, i int) {
 	case w.at == atObserve:
 		m.observes(s, i)
 	case w.at == atAsk:
+		if d := s.db[w.side]; State(d.attempt) != Deciding || d.attemptEpoch != w.epoch {
+			m.moves(s, i, atObserve, "is not answered, looks at the attempt again, and goes on to")
+		}
 		if s.gone == 0 || w.side == 1 {
 			m.moves(s, i, at(Settle(s.db[1-w.side].view().Gate, int64(w.epoch))), "asks, and goes on to")
 		}
@@ -120,26 +123,30 @@ func (m *model) rests(s *state, i int) {
 		}
 		return
 	}
-	side, act, _ := Survey(s.db[0].view(), s.db[1].view())
-	if act != Rest {
+	k := good
+	if _, act, _ := Survey(s.db[0].view(), s.db[1].view()); act != Rest {
 		m.moves(s, i, atObserve, "wakes up:")
-		return
+		k = adverse // to begin all the same, on what was read earlier of the other side
+	} else {
+		m.tends(s)
 	}
-	m.tends(s)
 	epoch := 1 + max(s.db[0].epoch, s.db[1].epoch, s.db[0].attemptEpoch, s.db[1].attemptEpoch)
 	if epoch > m.epochs || m.wrong && s.verdict != clean {
 		return
 	}
-	begin := func(a uint8) {
+	begin := func(a, side uint8) {
 		n := *s
-		n.walk[i] = walker{a, epoch, bit(side == Target), 0}
-		m.step(&n, good, label{"means to", n.walk[i]})
+		n.walk[i] = walker{a, epoch, side, 0}
+		m.step(&n, k, label{"means to", n.walk[i]})
 	}
-	if side == Source || m.rollback {
-		begin(atArm)
+	if s.db[0].open == 1 {
+		begin(atArm, 0)
 	}
-	if side == Target && m.finalize {
-		begin(atFinalize)
+	if s.db[1].open == 1 && m.rollback {
+		begin(atArm, 1)
+	}
+	if s.db[1].open == 1 && m.finalize {
+		begin(atFinalize, 1)
 	}
 }
 
@@ -180,6 +187,9 @@ func (m *model) sends(s *state, i int) {
 		m.bad = ""
 		m.to(&lost, i, w, r.next[Failed])
 		m.step(&lost, adverse, label{"does not learn: " + outcome(done), w})
+		if s.faults > 0 && done {
+			m.again(&learned, l)
+		}
 	}
 	n, k := *s, adverse
 	if s.gone == 1 && (w.side == 1) == (r.rule.On == Leaving) { // nobody answers, and there is nothing to wait for
@@ -211,6 +221,17 @@ func (m *model) stalls(s *state, i int, l letter, next uint8) {
 	}
 }
 
+// again: the statement has run, and will run once more.
+func (m *model) again(n *state, l letter) {
+	for j := range n.late {
+		if n.late[j].at == 0 {
+			n.late[j] = l
+			m.step(n, fault, label{"done, and will run again:", walker(l)})
+			return
+		}
+	}
+}
+
 func (m *model) lastIssued(s *state, side uint8) uint8 {
 	if m.sequenceByMax {
 		return max(s.db[side].row[0], s.db[side].row[1])
@@ -233,7 +254,7 @@ func (m *model) works(s *state, i int) {
 	}
 	switch {
 	case w.at == atHold:
-		n.log[w.side].add(marker | w.epoch)
+		m.commit(&n, w.side, marker|w.epoch)
 		done()
 	case w.at == atPause && w.part < poolers && !(m.pausesSome && w.part > 0):
 		if m.latePooler && s.faults > 0 {
