@@ -101,10 +101,10 @@ func (m *model) observes(s *state, i int) {
 		side, act, epoch := Survey(source, target)
 		found(side, act, epoch, good)
 		found(Target, Look(target.Attempt), target.Attempt.Epoch, adverse)
-		if s.db[1].open == 1 && s.db[0].attemptEpoch == s.db[1].epoch { // it read the source before the decision, and the target after it
+		if s.db[1].open == 1 { // it read the source before the decision, and the target after it
 			found(Source, Refence, target.Gate.Epoch, adverse)
 		}
-		if s.db[0].open == 1 && s.db[1].attemptEpoch == s.db[0].epoch && s.db[0].epoch > 0 {
+		if s.db[0].open == 1 && s.db[0].epoch > 0 {
 			found(Target, Refence, source.Gate.Epoch, adverse)
 		}
 	}

@@ -16,9 +16,8 @@ const (
 func at(a Act) uint8 { return uint8(slices.Index(acts, a)) }
 
 var (
-	atRest, atStop, atObserve, atAsk, atArm, atHold, atFence, atDrain              = at(Rest), at(Stop), at(Observe), at(Ask), at(Arm), at(Hold), at(Fence), at(Drain)
-	atVerify, atSequences, atRevoke, atOpen, atRoute, atPause, atResume, atRaise   = at(Verify), at(Sequences), at(Revoke), at(Open), at(Route), at(Pause), at(Resume), at(Raise)
-	atDecide, atYield, atEnd, atFinalize, atReopen, atRefence, atPooler, atRunHook = at(Decide), at(Yield), at(End), at(Finalize), at(Reopen), at(Refence), at(pausePooler), at(runHook)
+	atRest, atStop, atObserve, atAsk, atArm, atPause, atHold, atFence, atDrain                         = at(Rest), at(Stop), at(Observe), at(Ask), at(Arm), at(Pause), at(Hold), at(Fence), at(Drain)
+	atSequences, atVerify, atRevoke, atOpen, atRoute, atResume, atEnd, atFinalize, atPooler, atRunHook = at(Sequences), at(Verify), at(Revoke), at(Open), at(Route), at(Resume), at(End), at(Finalize), at(pausePooler), at(runHook)
 )
 
 type row struct {
