@@ -35,6 +35,7 @@ func (m *model) opened(s *state, l letter) {
 		m.bad = "I6: an epoch is decided twice"
 	}
 	s.decided |= 1 << l.epoch
+	m.opens[1-l.side][l.epoch] = true
 }
 
 func (m *model) ended(s *state, l letter) {

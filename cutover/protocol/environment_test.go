@@ -181,6 +181,12 @@ func (m *model) stream(s *state, from uint8) {
 	}
 	for lane := range uint8(lanes) {
 		at := s.ledger[from][lane].n
+		if at > 0 && m.redelivers { // else the ledger's sequence is not the one before the entry's, and nothing happens
+			n := *s
+			m.apply(&n, from, lane, at-1)
+			m.step(&n, adverse, label{"an entry is delivered again", walker{side: from, part: lane}})
+			m.bad = ""
+		}
 		if at == s.log[from].published {
 			continue
 		}

@@ -72,8 +72,13 @@ func (x *search) add(s *state) uint32 {
 	return uint32(x.index[i]) - 1
 }
 
-// explore visits every state of a world and returns how many there are, or the first thing that is wrong.
+// explore visits every state of a world and returns how many there are, or the first thing that is wrong; meet also what it came by.
 func (w *world) explore() (int, error) {
+	n, _, err := w.meet()
+	return n, err
+}
+
+func (w *world) meet() (int, met, error) {
 	x := &search{model: model{world: w, table: w.compile()}, index: make([]uint64, 1<<16), seed: maphash.MakeSeed()}
 	x.emit = x.take
 	s := w.first()
@@ -84,7 +89,7 @@ func (w *world) explore() (int, error) {
 	}
 	for ; x.current < x.n && x.wrong == nil; x.current++ {
 		if x.n > limit {
-			return int(x.n), fmt.Errorf("more than %d states", limit)
+			return int(x.n), x.met, fmt.Errorf("more than %d states", limit)
 		}
 		x.first = append(x.first, uint32(len(x.next)))
 		s := *x.at(x.current)
@@ -97,7 +102,7 @@ func (w *world) explore() (int, error) {
 	if x.wrong == nil {
 		x.ends()
 	}
-	return int(x.n), x.wrong
+	return int(x.n), x.met, x.wrong
 }
 
 // follow emits what can happen in a state.

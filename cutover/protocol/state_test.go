@@ -118,6 +118,7 @@ type flaws struct {
 	nobodyTends    bool // nobody looks at poolers and appliers at rest
 	runsAgain      bool // a negative probe allows another run of the hook
 	strictPoolers  bool // traffic is never on the closed side, word for word
+	redelivers     bool // the ledger does not look at the sequence
 	startsAnyway   bool // an applier starts without a look at the gate
 }
 

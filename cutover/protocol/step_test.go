@@ -23,6 +23,13 @@ type model struct {
 	table
 	emit func(n *state, k kind, l label) // takes a following state
 	bad  string                          // what the step that is being taken has broken
+	met                                  // what the exploration has come by
+}
+
+// met says which acts had which outcome, and which side was opened under which epoch.
+type met struct {
+	outcomes [32][2]bool
+	opens    [2][8]bool
 }
 
 // step emits a following state, if the step broke nothing that only a step can break.
@@ -175,6 +182,7 @@ func (m *model) sends(s *state, i int) {
 			break
 		}
 		learned, lost := n, n
+		m.outcomes[w.at][1-bit(done)] = true
 		switch {
 		case !done:
 			m.to(&learned, i, w, r.next[Refused])
@@ -249,6 +257,7 @@ func (m *model) works(s *state, i int) {
 		m.step(&n, good, label{"has done a part of", w})
 	}
 	done := func() {
+		m.outcomes[w.at][Done] = true
 		m.to(&n, i, w, r.next[Done])
 		m.step(&n, good, label{"done:", w})
 	}
@@ -327,6 +336,7 @@ func (m *model) routes(s *state, i int) {
 		lives := s.db[entered].open == 1 && s.db[entered].epoch == w.epoch
 		switch {
 		case !m.hook || mine && s.hook.stage == attested:
+			m.outcomes[w.at][Done] = true
 			m.to(&n, i, w, m.table[w.at].next[Done])
 			m.step(&n, good, label{"done:", w})
 		case lives && (!mine || mine && s.hook.stage == intended && m.runsAgain):

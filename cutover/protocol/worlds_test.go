@@ -25,17 +25,48 @@ var worlds = []world{
 func TestNoRowIsLostNoTwoSidesAreOpenAndOneIsInTheEnd(t *testing.T) { hold(t, worlds) }
 
 func hold(t *testing.T, worlds []world) {
-	total := 0
+	total, all := 0, met{}
 	for _, w := range worlds {
 		t.Run(w.name, func(t *testing.T) {
 			start := time.Now()
-			n, err := w.explore()
+			n, m, err := w.meet()
 			if err != nil {
 				t.Fatalf("after %d states: %v", n, err)
 			}
 			t.Logf("%d states in %v", n, time.Since(start).Round(time.Millisecond))
 			total += n
+			all.add(m)
 		})
 	}
 	t.Logf("%d states", total)
+	all.check(t)
+}
+
+func (m *met) add(o met) {
+	for i := range m.outcomes {
+		for j := range m.outcomes[i] {
+			m.outcomes[i][j] = m.outcomes[i][j] || o.outcomes[i][j]
+		}
+	}
+	for i := range m.opens {
+		for j := range m.opens[i] {
+			m.opens[i][j] = m.opens[i][j] || o.opens[i][j]
+		}
+	}
+}
+
+// check: the worlds were wide enough to mean something.
+func (m *met) check(t *testing.T) {
+	w := world{poolers: true}
+	for i, row := range w.compile() {
+		if (row.statement || row.next != [3]uint8{} && !row.passes && acts[i] != Ask) && !m.outcomes[i][Done] {
+			t.Errorf("%s was never done", acts[i])
+		}
+		if row.statement && !m.outcomes[i][Refused] {
+			t.Errorf("%s was never refused", acts[i])
+		}
+	}
+	if !m.opens[1][1] || !m.opens[0][2] || !m.opens[1][3] {
+		t.Errorf("a cutover, its rollback and another cutover were never decided: %v", m.opens)
+	}
 }
