@@ -10,7 +10,7 @@ func (m *model) runs(s *state, l letter, past bool) (done, ran bool) {
 	if r.On == Entering {
 		side = 1 - l.side
 	}
-	if side == 1 && s.gone == 1 {
+	if s.lost(side) {
 		return false, false
 	}
 	db := s.db[side].view()
@@ -106,10 +106,12 @@ func (m *model) surroundings(s *state) {
 	if m.wrong {
 		m.verifies(s)
 	}
-	if m.gone && s.gone == 0 {
-		n := *s
-		n.gone = 1
-		m.step(&n, adverse, label{what: "the target is gone"})
+	for side := range uint8(2) {
+		if other := &s.db[1-side]; m.gone && s.gone == 0 && (other.open == 1 || State(other.attempt).Live()) { // the one that serves, or is being left, stays
+			n := *s
+			n.gone = side + 1
+			m.step(&n, adverse, label{"a side is gone:", walker{side: side}})
+		}
 	}
 }
 
@@ -147,7 +149,7 @@ func (m *model) application(s *state) {
 		return
 	}
 	for side := range uint8(2) {
-		if !s.db[side].serves() || side == 1 && s.gone == 1 {
+		if !s.db[side].serves() || s.lost(side) {
 			continue
 		}
 		for key := range uint8(2) {
@@ -168,7 +170,7 @@ func (m *model) application(s *state) {
 
 // stream from a side: what is committed is published, and applied lane by lane.
 func (m *model) stream(s *state, from uint8) {
-	if s.gone == 1 {
+	if s.gone != 0 {
 		return
 	}
 	if s.log[from].published < s.log[from].n {

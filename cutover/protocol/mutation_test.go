@@ -62,6 +62,7 @@ var readings = []mutation{
 	{name: "sequences are set without a condition", rules: func() { rule(Sequences).Gate, rule(Sequences).Epoch = Either, AnyEpoch }, in: back.with(flaws{setNotRaise: true}), finds: "I11"},
 	{name: "a rollback while the attempt is DECIDING", rules: func() { rule(Claim).Settled = false }, in: twoBack, finds: "I6"},
 	{name: "an entry that is delivered again is applied again", in: back.with(flaws{redelivers: true}), finds: "I3"},
+	{name: "who is not answered does not look at the attempt again", in: world{instances: 1, epochs: 1, faults: 1, gone: true, flaws: flaws{asksForEver: true}}, finds: "L2"},
 	{name: "an applier starts without a look at the gate", in: world{instances: 2, epochs: 2, flaws: flaws{startsAnyway: true}}, finds: "I15"},
 	{name: "finalize beside the row of attempts", rules: func() { rule(Finalize).Fresh, rule(Finalize).To, rule(Finalize).Epoch = false, None, AnyEpoch }, in: finishes, finds: "L2"},
 	{name: "a finalized side is left", rules: func() { rule(Finalize).To = Aborted }, in: finishes, finds: "L2"},

@@ -31,7 +31,7 @@ type state struct {
 	decided uint8 // a bit for every epoch that opened a side
 	wrong   uint8 // a row of the target that no stream has written
 	verdict uint8 // of the last full verification
-	gone    uint8 // the target does not answer any more
+	gone    uint8 // 1: the source, 2: the target does not answer any more
 }
 
 type database struct {
@@ -118,6 +118,7 @@ type flaws struct {
 	nobodyTends    bool // nobody looks at poolers and appliers at rest
 	runsAgain      bool // a negative probe allows another run of the hook
 	strictPoolers  bool // traffic is never on the closed side, word for word
+	asksForEver    bool // who waits for the answer of the side entered does not look at the attempt again
 	redelivers     bool // the ledger does not look at the sequence
 	startsAnyway   bool // an applier starts without a look at the gate
 }
@@ -142,6 +143,9 @@ func (d *database) view() DB {
 func (d *database) take(v DB) {
 	d.open, d.epoch, d.attempt, d.attemptEpoch = bit(v.Gate.Open), uint8(v.Gate.Epoch), uint8(v.Attempt.State), uint8(v.Attempt.Epoch)
 }
+
+// lost reports whether a side does not answer any more.
+func (s *state) lost(side uint8) bool { return s.gone == side+1 }
 
 // serves reports whether the application's writes are taken.
 func (d *database) serves() bool { return d.open == 1 && d.shut == 0 }

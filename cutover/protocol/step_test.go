@@ -69,10 +69,10 @@ func (m *model) walks(s *state, i int) {
 	case w.at == atObserve:
 		m.observes(s, i)
 	case w.at == atAsk:
-		if d := s.db[w.side]; State(d.attempt) != Deciding || d.attemptEpoch != w.epoch {
+		if d := s.db[w.side]; !m.asksForEver && (State(d.attempt) != Deciding || d.attemptEpoch != w.epoch) {
 			m.moves(s, i, atObserve, "is not answered, looks at the attempt again, and goes on to")
 		}
-		if s.gone == 0 || w.side == 1 {
+		if !s.lost(1 - w.side) {
 			m.moves(s, i, at(Settle(s.db[1-w.side].view().Gate, int64(w.epoch))), "asks, and goes on to")
 		}
 	case m.table[w.at].statement:
@@ -104,10 +104,11 @@ func (m *model) observes(s *state, i int) {
 		m.to(&n, i, walker{epoch: uint8(epoch), side: bit(side == Target)}, at(act))
 		m.step(&n, k, label{"looks, and goes on to", n.walk[i]})
 	}
+	alone := good
 	if s.gone == 0 {
+		alone = adverse
 		side, act, epoch := Survey(source, target)
 		found(side, act, epoch, good)
-		found(Target, Look(target.Attempt), target.Attempt.Epoch, adverse)
 		if s.db[1].open == 1 { // it read the source before the decision, and the target after it
 			found(Source, Refence, target.Gate.Epoch, adverse)
 		}
@@ -115,17 +116,18 @@ func (m *model) observes(s *state, i int) {
 			found(Target, Refence, source.Gate.Epoch, adverse)
 		}
 	}
-	k := adverse
-	if s.gone == 1 {
-		k = good
+	if !s.lost(0) {
+		found(Source, Look(source.Attempt), source.Attempt.Epoch, alone)
 	}
-	found(Source, Look(source.Attempt), source.Attempt.Epoch, k)
+	if !s.lost(1) {
+		found(Target, Look(target.Attempt), target.Attempt.Epoch, alone)
+	}
 }
 
 // rests: it begins something, or looks what others have left behind.
 func (m *model) rests(s *state, i int) {
-	if s.gone == 1 {
-		if Look(s.db[0].view().Attempt) != Rest {
+	if s.gone != 0 {
+		if Look(s.db[2-s.gone].view().Attempt) != Rest {
 			m.moves(s, i, atObserve, "wakes up:")
 		}
 		return
@@ -200,7 +202,7 @@ func (m *model) sends(s *state, i int) {
 		}
 	}
 	n, k := *s, adverse
-	if s.gone == 1 && (w.side == 1) == (r.rule.On == Leaving) { // nobody answers, and there is nothing to wait for
+	if on := w.side ^ uint8(r.rule.On); s.lost(on) { // nobody answers, and there is nothing to wait for
 		k = good
 	}
 	m.to(&n, i, w, r.next[Failed])
@@ -300,7 +302,7 @@ func (m *model) works(s *state, i int) {
 func (m *model) drained(s *state, w walker) bool {
 	l, log := s.ledger[w.side], s.log[w.side]
 	switch {
-	case s.gone == 1:
+	case s.gone != 0:
 		return false
 	case m.drainByAcks:
 		return log.published == log.n

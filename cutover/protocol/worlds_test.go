@@ -19,13 +19,13 @@ var worlds = []world{
 	{name: "a hook and two instances", instances: 2, epochs: 1, writes: 0, faults: 1, hook: true},
 	{name: "finalize against rollback", instances: 2, epochs: 3, writes: 0, faults: 0, rollback: true, finalize: true},
 	{name: "a wrong row in the target", instances: 1, epochs: 2, writes: 1, wrong: true},
-	{name: "the target disappears", instances: 1, epochs: 2, writes: 1, faults: 1, gone: true},
+	{name: "the side entered disappears", instances: 1, epochs: 2, writes: 1, faults: 1, rollback: true, gone: true},
 }
 
 func TestNoRowIsLostNoTwoSidesAreOpenAndOneIsInTheEnd(t *testing.T) { hold(t, worlds) }
 
 func hold(t *testing.T, worlds []world) {
-	total, all := 0, met{}
+	total, ran, all := 0, 0, met{}
 	for _, w := range worlds {
 		t.Run(w.name, func(t *testing.T) {
 			start := time.Now()
@@ -35,11 +35,14 @@ func hold(t *testing.T, worlds []world) {
 			}
 			t.Logf("%d states in %v", n, time.Since(start).Round(time.Millisecond))
 			total += n
+			ran++
 			all.add(m)
 		})
 	}
 	t.Logf("%d states", total)
-	all.check(t)
+	if ran == len(worlds) {
+		all.check(t)
+	}
 }
 
 func (m *met) add(o met) {
