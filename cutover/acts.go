@@ -102,7 +102,7 @@ func (r *run) arm() (protocol.Outcome, error) {
 func (r *run) install(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.m.cfg.ArmTimeout, fmt.Errorf("gate triggers were not installed within %v", r.m.cfg.ArmTimeout))
 	defer cancel()
-	in, err := r.m.source.Install(ctx, r.epoch)
+	in, err := r.m.leaving.Install(ctx, r.epoch)
 	if err != nil {
 		return err
 	}
@@ -135,12 +135,12 @@ func (r *run) hold(ctx context.Context) error {
 	if err := r.flush(ctx); err != nil {
 		return err
 	}
-	h, err := r.m.source.Hold(ctx)
+	h, err := r.m.leaving.Hold(ctx)
 	if err != nil {
 		return err
 	}
 	r.held = append(r.held, h)
-	return r.m.source.Installed(ctx, r.epoch)
+	return r.m.leaving.Installed(ctx, r.epoch)
 }
 
 type fencedEvidence struct {
@@ -156,7 +156,7 @@ func (r *run) fence() (protocol.Outcome, error) {
 	r.startClock()
 	for tries := 1; ; tries++ {
 		began := time.Now()
-		out, err := r.do(r.work, protocol.Fence, Call{Identity: r.record.SourceID, Timeout: r.left()})
+		out, err := r.do(r.work, protocol.Fence, Call{Identity: r.record.SourceID, Timeout: r.remaining()})
 		if errors.Is(err, ErrBusy) && time.Since(start) < r.m.cfg.MaxPause && r.work.Err() == nil {
 			continue
 		}
@@ -171,18 +171,18 @@ func (r *run) fence() (protocol.Outcome, error) {
 }
 
 func (r *run) prove(ctx context.Context) error {
-	ids, err := r.m.source.PreparedTransactions(ctx)
+	ids, err := r.m.leaving.PreparedTransactions(ctx)
 	if err != nil {
 		return err
 	}
 	if len(ids) > 0 {
-		return fmt.Errorf("prepared transactions could still be committed on the source: %s; commit them or roll them back", strings.Join(ids, ", "))
+		return fmt.Errorf("prepared transactions could still be committed on the %s: %s; commit them or roll them back", r.m.from, strings.Join(ids, ", "))
 	}
-	p, err := r.m.source.Probe(ctx)
+	p, err := r.m.leaving.Probe(ctx)
 	if err != nil {
-		return fmt.Errorf("probe write on the fenced source: %w", err)
+		return fmt.Errorf("probe write on the fenced %s: %w", r.m.from, err)
 	}
-	if err := refusedByGate(p, "source"); err != nil {
+	if err := refusedByGate(p, r.m.from); err != nil {
 		return err
 	}
 	r.evidenceOfFence.Probe = p
@@ -192,7 +192,7 @@ func (r *run) prove(ctx context.Context) error {
 }
 
 // refusedByGate: every write tried was refused, and our gate was seen to refuse one.
-func refusedByGate(p Probe, side string) error {
+func refusedByGate(p Probe, side protocol.Side) error {
 	switch {
 	case len(p.Accepted) > 0:
 		return fmt.Errorf("the closed %s took a write of %s to %s", side, orOurs(p.As), strings.Join(p.Accepted, ", "))
@@ -219,7 +219,7 @@ func (r *run) drain(ctx context.Context) error {
 	defer tick.Stop()
 	asked := time.Now()
 	for {
-		lanes, err := r.m.target.Lanes(ctx)
+		lanes, err := r.m.entering.Lanes(ctx)
 		if err != nil {
 			return fmt.Errorf("read the ledger: %w", err)
 		}
@@ -254,7 +254,7 @@ func (r *run) drain(ctx context.Context) error {
 }
 
 func (r *run) raiseSequences() (protocol.Outcome, error) {
-	h, err := r.m.target.Hold(r.work)
+	h, err := r.m.entering.Hold(r.work)
 	if err != nil {
 		return protocol.Failed, err
 	}
@@ -279,12 +279,12 @@ func (r *run) verify(ctx context.Context) error {
 	r.result = v
 	if len(v.Differences) > 0 {
 		d := v.Differences[0]
-		return &differs{fmt.Errorf("%d differences; the first: %s key %s column %q is %q on the source and %q on the target",
-			len(v.Differences), d.Table, d.Key, d.Column, d.Source, d.Target), v}
+		return &differs{fmt.Errorf("%d differences; the first: %s key %s column %q is %q on the %s and %q on the %s",
+			len(v.Differences), d.Table, d.Key, d.Column, d.Source, r.m.from, d.Target, r.m.to), v}
 	}
 	for _, t := range v.Tables {
 		if t.SourceRows != t.TargetRows || t.Differences > 0 {
-			return &differs{fmt.Errorf("%s has %d rows on the source and %d on the target, %d differences", t.Source, t.SourceRows, t.TargetRows, t.Differences), v}
+			return &differs{fmt.Errorf("%s has %d rows on the %s and %d on the %s, %d differences", t.Source, t.SourceRows, r.m.from, t.TargetRows, r.m.to, t.Differences), v}
 		}
 	}
 	now, err := r.m.sequences(ctx)
@@ -296,20 +296,20 @@ func (r *run) verify(ctx context.Context) error {
 			return fmt.Errorf("sequence %s stands at %d, %s has issued %d", s.Name, s.Now, s.Table, s.Last)
 		}
 	}
-	for i, side := range []Side{r.m.source, r.m.target} {
+	for i, side := range []Side{r.m.leaving, r.m.entering} {
 		f, err := side.Fingerprint(ctx)
 		if err != nil {
 			return err
 		}
 		if f != r.go_.fingerprints[i] {
-			return fmt.Errorf("the schema of the %s was changed since the cutover began", []protocol.Side{protocol.Source, protocol.Target}[i])
+			return fmt.Errorf("the schema of the %s was changed since the cutover began", []protocol.Side{r.m.from, r.m.to}[i])
 		}
 	}
-	p, err := r.m.target.Probe(ctx)
+	p, err := r.m.entering.Probe(ctx)
 	if err != nil {
-		return fmt.Errorf("probe write on the closed target: %w", err)
+		return fmt.Errorf("probe write on the closed %s: %w", r.m.to, err)
 	}
-	if err := refusedByGate(p, "target"); err != nil {
+	if err := refusedByGate(p, r.m.to); err != nil {
 		return err
 	}
 	r.finish(protocol.Verified, OutcomeDone, verifiedEvidence{v, r.sequences, p})

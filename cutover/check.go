@@ -70,7 +70,7 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 	for i, s := range []struct {
 		side Side
 		name string
-	}{{m.source, "source"}, {m.target, "target"}} {
+	}{{m.leaving, string(m.from)}, {m.entering, string(m.to)}} {
 		found, err := s.side.Check(ctx)
 		if err != nil {
 			say(problem("check", s.name, fmt.Sprintf("the %s could not be checked: %v", s.name, err), "see the error"))
@@ -81,20 +81,20 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 			say(problem("schema", s.name, fmt.Sprintf("the schema of the %s could not be read: %v", s.name, err), "see the error"))
 		}
 	}
-	if ids, err := m.source.PreparedTransactions(ctx); err != nil {
-		say(problem("xa", "source", err.Error(), "GRANT XA_RECOVER_ADMIN ON *.* to the user of source.url"))
+	if ids, err := m.leaving.PreparedTransactions(ctx); err != nil {
+		say(problem("xa", string(m.from), err.Error(), fmt.Sprintf("GRANT XA_RECOVER_ADMIN ON *.* to the user of %s.url", m.from)))
 	} else if len(ids) > 0 {
-		say(problem("xa", "source", "transactions are prepared on the source: "+strings.Join(ids, ", "), "commit them or roll them back"))
+		say(problem("xa", string(m.from), fmt.Sprintf("transactions are prepared on the %s: %s", m.from, strings.Join(ids, ", ")), "commit them or roll them back"))
 	}
-	p, err := m.target.Probe(ctx)
+	p, err := m.entering.Probe(ctx)
 	if err == nil {
-		err = refusedByGate(p, "target")
+		err = refusedByGate(p, m.to)
 	}
 	if err != nil {
-		say(problem("probe", "target", err.Error(), "grant the application's user what it needs on the target's tables, and let nobody disable triggers named crossfade_*"))
+		say(problem("probe", string(m.to), err.Error(), fmt.Sprintf("grant the application's user what it needs on the %s's tables, and let nobody disable triggers named crossfade_*", m.to)))
 	}
 	if seqs, err := m.sequences(ctx); err != nil {
-		say(problem("sequences", "target", err.Error(), "make the column an identity column, or drop it from the mapping"))
+		say(problem("sequences", string(m.to), err.Error(), "make the column an identity column, or drop it from the mapping"))
 	} else {
 		for _, s := range seqs {
 			if s.Last >= s.Max {
@@ -121,7 +121,7 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 	if len(c.Reasons) == 0 { // it costs the most, and comes last
 		found, err := m.verifier.Recount(ctx)
 		if err != nil {
-			say(problem("count", "target", err.Error(), "see the error"))
+			say(problem("count", string(m.to), err.Error(), "see the error"))
 		}
 		say(found...)
 	}
@@ -138,22 +138,24 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 // checkStates reads both rows; with a reason nothing else needs to be looked at.
 func (m *Machine) checkStates(ctx context.Context) (src, dst View, reasons []Finding) {
 	var err error
-	if src, err = m.source.Read(ctx); err != nil {
-		return src, dst, []Finding{problem("unreachable", "source", err.Error(), "make the source reachable")}
+	if src, err = m.leaving.Read(ctx); err != nil {
+		return src, dst, []Finding{problem("unreachable", string(m.from), err.Error(), fmt.Sprintf("make the %s reachable", m.from))}
 	}
-	if dst, err = m.target.Read(ctx); err != nil {
-		return src, dst, []Finding{problem("unreachable", "target", err.Error(), "make the target reachable")}
+	if dst, err = m.entering.Read(ctx); err != nil {
+		return src, dst, []Finding{problem("unreachable", string(m.to), err.Error(), fmt.Sprintf("make the %s reachable", m.to))}
 	}
 	a := src.Attempt
 	switch {
 	case a.State.Live():
 		reasons = append(reasons, problem("attempt", m.cfg.Migration, fmt.Sprintf("cutover %d of instance %s is %s", a.Epoch, src.Record.Instance, a.State), "wait for it, or `crossfade rollback`"))
-	case a.State == protocol.Decided:
-		reasons = append(reasons, problem("decided", m.cfg.Migration, fmt.Sprintf("cutover %d is decided: the target serves", a.Epoch), "nothing to do"))
+	case dst.Attempt.State.Live():
+		reasons = append(reasons, problem("attempt", m.cfg.Migration, fmt.Sprintf("attempt %d of instance %s to leave the %s is %s", dst.Attempt.Epoch, dst.Record.Instance, m.to, dst.Attempt.State), "wait for it, or finish it"))
+	case a.State == protocol.Decided && !src.Gate.Open:
+		reasons = append(reasons, problem("decided", m.cfg.Migration, fmt.Sprintf("%s %d is decided: the %s serves", m.name(), a.Epoch, m.to), "nothing to do"))
 	case !src.Gate.Open:
-		reasons = append(reasons, problem("gate", "source", fmt.Sprintf("the source's gate is closed (epoch %d) though no attempt lives", src.Gate.Epoch), "find out who closed it before opening it by hand"))
+		reasons = append(reasons, problem("gate", string(m.from), fmt.Sprintf("the %s's gate is closed (epoch %d) though no attempt lives", m.from, src.Gate.Epoch), "find out who closed it before opening it by hand"))
 	case dst.Gate.Open:
-		reasons = append(reasons, problem("gate", "target", fmt.Sprintf("the target's gate is open (epoch %d): it took writes of its own", dst.Gate.Epoch), "find out who opened it; the target must be copied again"))
+		reasons = append(reasons, problem("gate", string(m.to), fmt.Sprintf("the %s's gate is open (epoch %d): it took writes of its own", m.to, dst.Gate.Epoch), "find out who opened it; the target must be copied again"))
 	}
 	return src, dst, reasons
 }
@@ -166,7 +168,7 @@ func (m *Machine) checkReady(ctx context.Context, g *GoNoGo) []Finding {
 	case err != nil:
 		reasons = append(reasons, problem("stream", m.cfg.Migration, fmt.Sprintf("the stream does not answer: %v", err), "see the error"))
 	case s.Lag > m.cfg.MaxLag:
-		reasons = append(reasons, problem("lag", m.cfg.Migration, fmt.Sprintf("the target is %v behind, cutover.max_lag is %v", s.Lag.Round(time.Millisecond), m.cfg.MaxLag), "wait until it has caught up"))
+		reasons = append(reasons, problem("lag", m.cfg.Migration, fmt.Sprintf("the %s is %v behind, cutover.max_lag is %v", m.to, s.Lag.Round(time.Millisecond), m.cfg.MaxLag), "wait until it has caught up"))
 	}
 	g.LagMS, g.Predicted.Drain = s.Lag.Milliseconds(), s.Drain.Milliseconds()
 	reasons = append(reasons, errorsOf(s.Findings)...)
@@ -183,8 +185,8 @@ func (m *Machine) checkReady(ctx context.Context, g *GoNoGo) []Finding {
 
 // checkSwitch asks a switch step where traffic goes: to the source.
 func (m *Machine) checkSwitch(ctx context.Context, s Switch, epoch int64) *Finding {
-	at, err := s.Active(ctx, m.switchEnv(epoch, protocol.Source))
-	f := problem("switch", s.Name(), "", "mend the step; its status must print source before the cutover")
+	at, err := s.Active(ctx, m.switchEnv(epoch, m.from))
+	f := problem("switch", s.Name(), "", fmt.Sprintf("mend the step; its status must print %s before the %s", m.from, m.name()))
 	switch {
 	case errors.Is(err, ErrNoStatus):
 		f.Severity, f.Reason = "warning", fmt.Sprintf("switch step %s has no status: if its outcome is unknown, only you can settle it", s.Name())
@@ -192,7 +194,7 @@ func (m *Machine) checkSwitch(ctx context.Context, s Switch, epoch int64) *Findi
 	case err != nil:
 		f.Reason = fmt.Sprintf("the probe of switch step %s failed: %v", s.Name(), err)
 		return &f
-	case at != protocol.Source:
+	case at != m.from:
 		f.Reason = fmt.Sprintf("switch step %s says that traffic goes to the %s already", s.Name(), at)
 		return &f
 	}
@@ -205,7 +207,7 @@ const fenceCost = 50 * time.Millisecond
 // predict adds up the pause: commits and round trips are measured now, the rest is told by the stream and the verification.
 func (m *Machine) predict(ctx context.Context, c *checked) error {
 	var commit [2]time.Duration
-	for i, s := range []Side{m.source, m.target} {
+	for i, s := range []Side{m.leaving, m.entering} {
 		for range 3 {
 			took, err := s.Beat(ctx)
 			if err != nil {
@@ -224,11 +226,11 @@ func (m *Machine) predict(ctx context.Context, c *checked) error {
 
 // sequences says for every generator of the target what its table on the source has issued, and what it is to be set to.
 func (m *Machine) sequences(ctx context.Context) ([]Sequence, error) {
-	out, err := m.target.Generators(ctx)
+	out, err := m.entering.Generators(ctx)
 	if err != nil || len(out) == 0 {
 		return out, err
 	}
-	issued, err := m.source.LastIssued(ctx)
+	issued, err := m.leaving.LastIssued(ctx)
 	if err != nil {
 		return nil, err
 	}

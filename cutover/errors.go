@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/crossfade-io/crossfade/cutover/protocol"
 )
 
 // ErrBusy is wrapped by errors of a statement that the server rolled back because of a lock: it changed nothing and may be sent again.
@@ -33,6 +35,9 @@ func (e *NoGo) Error() string {
 type Aborted struct {
 	Epoch  int64
 	Reason string
+	// Name of what was aborted, cutover or rollback, and Side that serves again.
+	Name string
+	Side protocol.Side
 	// Open is false while the gate could not be opened again yet; Settled is false while parts of the abort are still to be done
 	// (a new applier, triggers), which [Machine.Recover] does.
 	Open, Settled bool
@@ -41,17 +46,18 @@ type Aborted struct {
 func (e *Aborted) Error() string {
 	switch {
 	case !e.Open:
-		return fmt.Sprintf("cutover %d aborted: %s; the source could not be opened yet, this goes on by itself", e.Epoch, e.Reason)
+		return fmt.Sprintf("%s %d aborted: %s; the %s could not be opened yet, this goes on by itself", e.Name, e.Epoch, e.Reason, e.Side)
 	case !e.Settled:
-		return fmt.Sprintf("cutover %d aborted: %s; the source is open, the rest of the abort goes on by itself", e.Epoch, e.Reason)
+		return fmt.Sprintf("%s %d aborted: %s; the %s is open, the rest of the abort goes on by itself", e.Name, e.Epoch, e.Reason, e.Side)
 	default:
-		return fmt.Sprintf("cutover %d aborted: %s; the source is open", e.Epoch, e.Reason)
+		return fmt.Sprintf("%s %d aborted: %s; the %s is open", e.Name, e.Epoch, e.Reason, e.Side)
 	}
 }
 
 // StepFailed says that the decision was made, or cannot be known yet, and that a step after it failed. Calling [Machine.Cutover] again goes
 // on with it. Exit code 1.
 type StepFailed struct {
+	Name  string // cutover or rollback
 	Epoch int64
 	Step  string
 	// Unknown: the step may have had its effect and its status does not say so. [Machine.Settle] settles it.
@@ -61,15 +67,15 @@ type StepFailed struct {
 
 func (e *StepFailed) Error() string {
 	if e.Unknown {
-		return fmt.Sprintf("cutover %d: outcome of step %s is unknown: %v; find out, then `crossfade cutover --step %s --outcome done|retry`", e.Epoch, e.Step, e.Err, e.Step)
+		return fmt.Sprintf("%[1]s %[2]d: outcome of step %[3]s is unknown: %[4]v; find out, then `crossfade %[1]s --step %[3]s --outcome done|retry`", e.Name, e.Epoch, e.Step, e.Err)
 	}
-	return fmt.Sprintf("cutover %d: step %s failed: %v; run `crossfade cutover` again to go on with it", e.Epoch, e.Step, e.Err)
+	return fmt.Sprintf("%[1]s %[2]d: step %[3]s failed: %[4]v; run `crossfade %[1]s` again to go on with it", e.Name, e.Epoch, e.Step, e.Err)
 }
 
 func (e *StepFailed) Unwrap() error { return e.Err }
 
 // ErrDecided refuses an abort after the decision. Exit code 3.
-var ErrDecided = errors.New("the cutover is decided: the target serves, it cannot be aborted any more")
+var ErrDecided = errors.New("it is decided: the side entered serves, it cannot be aborted any more")
 
 // ErrNothing refuses an abort, or settling a step, when there is nothing of the kind. Exit code 3.
 var ErrNothing = errors.New("there is no such attempt")

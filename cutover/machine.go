@@ -18,10 +18,12 @@ import (
 // Config of a machine.
 type Config struct {
 	Migration string
-	Tables    []Table
-	MaxLag    time.Duration // 0: 5 s
-	MaxPause  time.Duration // 0: 2 s; predicted pause, and how long the fence is tried
-	Timeout   time.Duration // 0: 30 s; from the first effect a client can see to the decision
+	// Back: a rollback, which leaves the target and enters the source.
+	Back     bool
+	Tables   []Table
+	MaxLag   time.Duration // 0: 5 s
+	MaxPause time.Duration // 0: 2 s; predicted pause, and how long the fence is tried
+	Timeout  time.Duration // 0: 30 s; from the first effect a client can see to the decision
 	// ArmTimeout is how long installing gate triggers may take; clients see none of it. 0: 5 min.
 	ArmTimeout time.Duration
 	// SequenceMargin is added to the last number issued. 0: 1000.
@@ -49,8 +51,9 @@ type Status struct {
 // Machine runs cutovers of one migration, one at a time.
 type Machine struct {
 	cfg      Config
-	source   Leaver
-	target   Enterer
+	leaving  Leaver
+	entering Enterer
+	from, to protocol.Side // what they are in the configuration
 	stream   Stream
 	verifier Verifier
 	instance string
@@ -65,7 +68,7 @@ type Machine struct {
 }
 
 // New returns a machine. Nothing is read or changed before one of its methods is called.
-func New(cfg Config, source Leaver, target Enterer, stream Stream, verifier Verifier) (*Machine, error) {
+func New(cfg Config, leaving Leaver, entering Enterer, stream Stream, verifier Verifier) (*Machine, error) {
 	if cfg.Migration == "" || len(cfg.Tables) == 0 {
 		return nil, errors.New("cutover: no migration or no tables given")
 	}
@@ -92,20 +95,32 @@ func New(cfg Config, source Leaver, target Enterer, stream Stream, verifier Veri
 	if err != nil {
 		host = "unknown"
 	}
-	return &Machine{cfg: cfg, source: source, target: target, stream: stream, verifier: verifier, log: cfg.Logger,
+	from := protocol.Source
+	if cfg.Back {
+		from = protocol.Target
+	}
+	return &Machine{cfg: cfg, leaving: leaving, entering: entering, from: from, to: from.Other(), stream: stream, verifier: verifier, log: cfg.Logger,
 		instance: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), hex.EncodeToString(id[:])), busy: make(chan struct{}, 1)}, nil
 }
 
-// Setup makes what the cutover keeps in both databases, with the source's gate open and the target's closed, and puts the target's gate
-// triggers on its tables. It is called before the first row is copied and whenever tables were made; again it changes nothing.
+// Setup makes what the cutover keeps in both databases, with the gate of the side to be left open and the other closed, and puts the gate
+// triggers on the closed side's tables. It is called before the first row is copied and whenever tables were made; again it changes nothing. On the way back there is nothing to make.
 func (m *Machine) Setup(ctx context.Context) error {
-	if err := m.source.Setup(ctx, true); err != nil {
+	if err := m.leaving.Setup(ctx, true); err != nil {
 		return err
 	}
-	if err := m.target.Setup(ctx, false); err != nil {
+	if err := m.entering.Setup(ctx, false); err != nil {
 		return err
 	}
-	return m.target.Guard(ctx)
+	return m.entering.Guard(ctx)
+}
+
+// name of what it runs.
+func (m *Machine) name() string {
+	if m.cfg.Back {
+		return "rollback"
+	}
+	return "cutover"
 }
 
 // State says where the machine stands, from memory.
@@ -143,12 +158,14 @@ func (m *Machine) Cutover(ctx context.Context) (Report, error) {
 		f := Finding{"error", "unreachable", m.cfg.Migration, err.Error(), "make both databases reachable"}
 		return m.noGo(GoNoGo{Reasons: []Finding{f}}), &NoGo{Reasons: []Finding{f}}
 	}
+	decided := r.state == protocol.Decided && r.left // else it has been moved back since
 	if at != protocol.Rest {
 		if err := r.drive(at); err != nil && !settled(err) {
 			return m.reportOf(ctx, r.epoch), err
 		}
+		decided = r.state == protocol.Decided
 	}
-	if r.state == protocol.Decided {
+	if decided {
 		return m.Report(ctx, r.epoch)
 	}
 
@@ -234,7 +251,7 @@ func (m *Machine) Abort(ctx context.Context) error {
 		}
 	}
 	switch {
-	case at == protocol.Route || r.state == protocol.Decided:
+	case at == protocol.Route || r.state == protocol.Decided && r.left:
 		return ErrDecided
 	case at == protocol.Rest && r.state == protocol.Aborted && cancel != nil:
 		return nil
@@ -295,22 +312,22 @@ func (m *Machine) Settle(ctx context.Context, step, outcome string) error {
 	if _, err := r.look(ctx); err != nil {
 		return err
 	}
-	entries, err := m.target.Journal(ctx, r.epoch)
+	entries, err := m.entering.Journal(ctx, r.epoch)
 	if err != nil {
 		return fmt.Errorf("settle step %s: %w", step, err)
 	}
 	e, found := lastRun(entries, switchStep(step))
 	if !found || !e.DoneAt.IsZero() {
-		return fmt.Errorf("settle step %s of cutover %d: its outcome is not unknown: %w", step, r.epoch, ErrNothing)
+		return fmt.Errorf("settle step %s of %s %d: its outcome is not unknown: %w", step, m.name(), r.epoch, ErrNothing)
 	}
 	e.DoneAt, e.Outcome = time.Now(), outcome
 	e.Evidence = evidence(settledEvidence{SettledBy: "operator"})
-	ok, err := m.target.Record(ctx, r.epoch, []Entry{e})
+	ok, err := m.entering.Record(ctx, r.epoch, []Entry{e})
 	if err != nil {
 		return fmt.Errorf("settle step %s: %w", step, err)
 	}
 	if !ok {
-		return fmt.Errorf("settle step %s: the target is not open under cutover %d", step, r.epoch)
+		return fmt.Errorf("settle step %s: the %s is not open under %s %d", step, m.to, m.name(), r.epoch)
 	}
 	return nil
 }

@@ -16,8 +16,16 @@ import (
 var order = []protocol.Step{protocol.Prepared, protocol.Converged, protocol.StepArmed, protocol.Paused, protocol.StepFenced, protocol.Drained,
 	protocol.Verified, protocol.Reversible, protocol.StepDecide, "switch", protocol.Routed, protocol.Soak, protocol.Undo}
 
+// decidedVerdict is the verdict of an attempt that was decided.
+func (m *Machine) decidedVerdict() string {
+	if m.cfg.Back {
+		return VerdictRolledBack
+	}
+	return VerdictCompleted
+}
+
 func (m *Machine) empty(verdict string) Report {
-	r := Report{Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Tables: []TableResult{}, Sequences: []ReportSequence{}, Guards: []Guard{},
+	r := Report{decided: m.decidedVerdict(), Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Tables: []TableResult{}, Sequences: []ReportSequence{}, Guards: []Guard{},
 		Lossy: []Lossy{}, Differences: []Difference{}, Reasons: []Finding{}, Warnings: []Finding{}}
 	return r
 }
@@ -44,20 +52,20 @@ func (m *Machine) reportOf(ctx context.Context, epoch int64) Report {
 // Report reads the evidence of an attempt from the journals; 0 is the newest. Either database suffices after the decision.
 func (m *Machine) Report(ctx context.Context, attempt int64) (Report, error) {
 	rep := m.empty(VerdictRunning)
-	past, srcErr := m.source.Attempts(ctx)
+	past, srcErr := m.leaving.Attempts(ctx)
 	var entries []Entry
 	found := false
 	for _, p := range past {
 		if attempt == 0 || p.Epoch == attempt {
 			attempt, found = p.Epoch, true
-			rep.setVerdict(p)
-			if entries, srcErr = m.source.Journal(ctx, attempt); srcErr != nil {
+			rep.setVerdict(p, m.decidedVerdict())
+			if entries, srcErr = m.leaving.Journal(ctx, attempt); srcErr != nil {
 				break
 			}
 			break
 		}
 	}
-	other, dstErr := m.target.Journal(ctx, attempt)
+	other, dstErr := m.entering.Journal(ctx, attempt)
 	switch {
 	case srcErr != nil && dstErr != nil:
 		return rep, fmt.Errorf("read the report of cutover %d: %w; %w", attempt, srcErr, dstErr)
@@ -89,10 +97,10 @@ func orEmpty(err error) string {
 	return err.Error()
 }
 
-func (r *Report) setVerdict(p Past) {
+func (r *Report) setVerdict(p Past, decided string) {
 	switch p.State {
 	case protocol.Decided:
-		r.Verdict = VerdictCompleted
+		r.Verdict = decided
 	case protocol.Aborting, protocol.Aborted:
 		r.Verdict = VerdictAborted
 		if p.Reason != "" {
@@ -104,7 +112,7 @@ func (r *Report) setVerdict(p Past) {
 
 // ReverseStart is where the stream begins that keeps the side left current since attempt's decision, as the journal has it; false: there is none.
 func (m *Machine) ReverseStart(ctx context.Context, attempt int64) (Place, bool, error) {
-	entries, err := m.target.Journal(ctx, attempt)
+	entries, err := m.entering.Journal(ctx, attempt)
 	if err != nil {
 		return Place{}, false, fmt.Errorf("read where the way back begins: %w", err)
 	}
@@ -221,7 +229,7 @@ func (r *Report) add(e Entry) error {
 		if r.ClientPauseMS == 0 {
 			r.ClientPauseMS = r.since(protocol.StepFenced, e)
 		}
-		r.Verdict = VerdictCompleted
+		r.Verdict = r.decided
 	case protocol.Undo:
 		var v abortedEvidence
 		if err := read(&v); err != nil {

@@ -29,6 +29,8 @@ type Report struct {
 	Differences      []Difference     `json:"differences"`
 	Reasons          []Finding        `json:"reasons"`
 	Warnings         []Finding        `json:"warnings"`
+
+	decided string // the verdict of one that was decided
 }
 
 // ReportStep is one step with its evidence.

@@ -51,9 +51,9 @@ func (r *run) route() (protocol.Outcome, error) {
 	if !r.opened.IsZero() && !r.closed.IsZero() {
 		opened.WritePauseMS = r.opened.Sub(r.closed).Milliseconds()
 	}
-	known, err := r.m.target.Journal(ctx, r.epoch)
+	known, err := r.m.entering.Journal(ctx, r.epoch)
 	if err != nil {
-		return protocol.Failed, fmt.Errorf("read the journal of the target: %w", err)
+		return protocol.Failed, fmt.Errorf("read the journal of the %s: %w", r.m.to, err)
 	}
 	r.entries = append(known[:0:0], known...)
 	r.finish(protocol.StepDecide, OutcomeDone, opened)
@@ -93,15 +93,15 @@ func (r *run) recordOnTarget(ctx context.Context) error {
 	if err := r.edge("journal:before"); err != nil {
 		return err
 	}
-	ok, err := r.m.target.Record(ctx, r.epoch, r.queue)
+	ok, err := r.m.entering.Record(ctx, r.epoch, r.queue)
 	if e := r.edge("journal:after"); e != nil {
 		return errors.Join(e, err)
 	}
 	if err != nil {
-		return fmt.Errorf("write the journal of the target: %w", err)
+		return fmt.Errorf("write the journal of the %s: %w", r.m.to, err)
 	}
 	if !ok {
-		return fmt.Errorf("the target is not open under cutover %d", r.epoch)
+		return fmt.Errorf("the %s is not open under %s %d", r.m.to, r.m.name(), r.epoch)
 	}
 	r.queue = nil
 	return nil
@@ -111,13 +111,13 @@ func (r *run) recordOnTarget(ctx context.Context) error {
 func (r *run) decided() (protocol.Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.life), 15*time.Second)
 	defer cancel()
-	entries, err := r.m.target.Journal(ctx, r.epoch)
+	entries, err := r.m.entering.Journal(ctx, r.epoch)
 	if err != nil {
-		return protocol.Failed, fmt.Errorf("read the journal of the target: %w", err)
+		return protocol.Failed, fmt.Errorf("read the journal of the %s: %w", r.m.to, err)
 	}
 	out, err := r.do(ctx, protocol.Decide, Call{Entries: entries})
 	if err != nil {
-		err = fmt.Errorf("tell the source that traffic was moved: %w", err)
+		err = fmt.Errorf("tell the %s that traffic was moved: %w", r.m.from, err)
 	}
 	return out, err
 }
@@ -131,12 +131,12 @@ type switchEvidence struct {
 // runSwitch runs one step, if it has not been run. Only the instance whose intent was written runs it. Where an intent stands without an
 // outcome the step is asked where traffic goes; only the answer "where it should" settles that.
 func (r *run) runSwitch(ctx context.Context, s Switch) error {
-	env := r.m.switchEnv(r.epoch, protocol.Target)
+	env := r.m.switchEnv(r.epoch, r.m.to)
 	name := switchStep(s.Name())
 	e := Entry{Epoch: r.epoch, Step: name, Run: 1, Instance: r.m.instance, IntentAt: time.Now()}
-	known, err := r.m.target.Journal(ctx, r.epoch)
+	known, err := r.m.entering.Journal(ctx, r.epoch)
 	if err != nil {
-		return fmt.Errorf("read the journal of the target: %w", err)
+		return fmt.Errorf("read the journal of the %s: %w", r.m.to, err)
 	}
 	if last, found := lastRun(known, name); found {
 		switch {
@@ -156,7 +156,7 @@ func (r *run) runSwitch(ctx context.Context, s Switch) error {
 	if err := r.edge(name + ":intent"); err != nil {
 		return err
 	}
-	won, err := r.m.target.Intend(ctx, e)
+	won, err := r.m.entering.Intend(ctx, e)
 	if err != nil {
 		return fmt.Errorf("write its intent: %w", err)
 	}
@@ -215,13 +215,13 @@ func (r *run) askSwitch(ctx context.Context, s Switch, env SwitchEnv, e Entry, w
 
 func (r *run) attest(ctx context.Context, e Entry, outcome string, v switchEvidence) error {
 	e.DoneAt, e.Outcome, e.Evidence = time.Now(), outcome, evidence(v)
-	ok, err := r.m.target.Record(ctx, r.epoch, []Entry{e})
+	ok, err := r.m.entering.Record(ctx, r.epoch, []Entry{e})
 	if err != nil {
 		r.unknown = true
 		return fmt.Errorf("write its outcome (%s): %w", outcome, err)
 	}
 	if !ok {
-		return fmt.Errorf("write its outcome: the target is not open under cutover %d", r.epoch)
+		return fmt.Errorf("write its outcome: the %s is not open under %s %d", r.m.to, r.m.name(), r.epoch)
 	}
 	return nil
 }
@@ -231,5 +231,9 @@ func (m *Machine) switchEnv(epoch int64, active protocol.Side) SwitchEnv {
 	if active == protocol.Target {
 		url = m.cfg.TargetURL
 	}
-	return SwitchEnv{Migration: m.cfg.Migration, Epoch: epoch, Direction: "forward", Active: active, ActiveURL: url}
+	direction := "forward"
+	if m.cfg.Back {
+		direction = "reverse"
+	}
+	return SwitchEnv{Migration: m.cfg.Migration, Epoch: epoch, Direction: direction, Active: active, ActiveURL: url}
 }

@@ -19,6 +19,7 @@ type run struct {
 	mine   int64          // the epoch of the attempt that this run means to begin; 0: none
 	state  protocol.State // of the attempt, as last seen or written
 	record Record         // of the attempt
+	left   bool           // the gate of the side that is left is closed, as last seen
 	retry  bool           // switch steps that failed are run again
 
 	// Three contexts: life is the process's and ends nothing by itself; work ends when the attempt is given up or its deadline passes;
@@ -90,30 +91,30 @@ func (r *run) startClock() {
 	r.cancels = append(r.cancels, cancel)
 }
 
-func (r *run) left() time.Duration { return r.m.cfg.Timeout - time.Since(r.first) }
+func (r *run) remaining() time.Duration { return r.m.cfg.Timeout - time.Since(r.first) }
 
 // look reads the databases and says how to go on. The target is asked too, if it answers: a failover of the source may have lost a fence.
 func (r *run) look(ctx context.Context) (protocol.Act, error) {
-	v, err := r.m.source.Read(ctx)
+	v, err := r.m.leaving.Read(ctx)
 	if err != nil {
-		return protocol.Stop, fmt.Errorf("read the attempt on the source: %w", err)
+		return protocol.Stop, fmt.Errorf("read the attempt on the %s: %w", r.m.from, err)
 	}
-	r.epoch, r.state, r.record = v.Attempt.Epoch, v.Attempt.State, v.Record
+	r.epoch, r.state, r.record, r.left = v.Attempt.Epoch, v.Attempt.State, v.Record, !v.Gate.Open
 	r.status(protocol.Step(""))
 	asked, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	t, err := r.m.target.Read(asked)
+	t, err := r.m.entering.Read(asked)
 	if err != nil {
 		if v.Record.SourceID != "" && v.Record.SourceID != v.Identity {
-			return protocol.Stop, fmt.Errorf("the source is another server (%s) than the one of cutover %d (%s), and the target does not say whether that was decided: %w",
-				v.Identity, r.epoch, v.Record.SourceID, err)
+			return protocol.Stop, fmt.Errorf("the %s is another server (%s) than the one of %s %d (%s), and the %s does not say whether that was decided: %w",
+				r.m.from, v.Identity, r.m.name(), r.epoch, v.Record.SourceID, r.m.to, err)
 		}
 		return protocol.Look(v.Attempt), nil
 	}
-	act := protocol.Rediscover(v.DB, t.Gate)
+	act := protocol.Rediscover(v.DB, t.DB)
 	if act == protocol.Refence {
-		r.m.log.Error("the target is open, and the source does not know of it: a failover lost the fence; closing the source again",
-			"migration", r.m.cfg.Migration, "epoch", t.Gate.Epoch, "source", v.Identity, "state", v.Attempt.State.String())
+		r.m.log.Error("one side is open, and the other does not know of it: a failover lost the fence; closing that one again", "open", r.m.to, "closing", r.m.from,
+			"migration", r.m.cfg.Migration, "epoch", t.Gate.Epoch, "server", v.Identity, "state", v.Attempt.State.String())
 		r.epoch = t.Gate.Epoch
 	}
 	return act, nil
@@ -123,20 +124,20 @@ func (r *run) look(ctx context.Context) (protocol.Act, error) {
 func (r *run) settle(ctx context.Context) (protocol.Act, error) {
 	asked, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	t, err := r.m.target.Read(asked)
+	t, err := r.m.entering.Read(asked)
 	if err != nil {
 		next := protocol.Ask
 		again, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		if v, e := r.m.source.Read(again); e == nil && v.Attempt != (protocol.Attempt{State: protocol.Deciding, Epoch: r.epoch}) {
+		if v, e := r.m.leaving.Read(again); e == nil && v.Attempt != (protocol.Attempt{State: protocol.Deciding, Epoch: r.epoch}) {
 			next = protocol.Observe // another instance was answered
 		}
-		return next, fmt.Errorf("ask the target's gate whether cutover %d was decided: %w", r.epoch, err)
+		return next, fmt.Errorf("ask the %s's gate whether %s %d was decided: %w", r.m.to, r.m.name(), r.epoch, err)
 	}
 	next := protocol.Settle(t.Gate, r.epoch)
 	if next == protocol.Stop {
-		return next, fmt.Errorf("the target's gate has epoch %d and never saw cutover %d: the target was restored or exchanged (identity %s, was %s); the source stays closed until a person decides",
-			t.Gate.Epoch, r.epoch, t.Identity, r.record.TargetID)
+		return next, fmt.Errorf("the %[1]s's gate has epoch %[2]d and never saw %[3]s %[4]d: the %[1]s was restored or exchanged (identity %[5]s, was %[6]s); the %[7]s stays closed until a person decides",
+			r.m.to, t.Gate.Epoch, r.m.name(), r.epoch, t.Identity, r.record.TargetID, r.m.from)
 	}
 	return next, nil
 }
@@ -237,7 +238,7 @@ type failure struct {
 // outcome says how the walk ended.
 func (r *run) outcome() error {
 	if r.mine != 0 && (r.state == protocol.None || r.epoch != r.mine) && r.state != protocol.Decided {
-		return &NoGo{Reasons: []Finding{problem("attempt", r.m.cfg.Migration, fmt.Sprintf("cutover %d came to nothing: %v", r.mine, errors.Join(r.cause, r.stopped)), "try again")}}
+		return &NoGo{Reasons: []Finding{problem("attempt", r.m.cfg.Migration, fmt.Sprintf("%s %d came to nothing: %v", r.m.name(), r.mine, errors.Join(r.cause, r.stopped)), "try again")}}
 	}
 	switch r.state {
 	case protocol.Decided:
@@ -252,7 +253,7 @@ func (r *run) outcome() error {
 		if r.stopped != nil {
 			r.m.log.Error("abort is not complete", "migration", r.m.cfg.Migration, "epoch", r.epoch, "error", r.stopped)
 		}
-		return &Aborted{Epoch: r.epoch, Reason: reason, Open: r.reopened || r.state == protocol.Aborted, Settled: r.state == protocol.Aborted}
+		return &Aborted{Name: r.m.name(), Side: r.m.from, Epoch: r.epoch, Reason: reason, Open: r.reopened || r.state == protocol.Aborted, Settled: r.state == protocol.Aborted}
 	case protocol.None, protocol.Armed, protocol.Fenced, protocol.Deciding, protocol.Finalized:
 	}
 	if r.stopped == nil && r.cause != nil {
@@ -262,7 +263,7 @@ func (r *run) outcome() error {
 		return nil
 	}
 	if r.state == protocol.Armed || r.state == protocol.Fenced {
-		return &Aborted{Epoch: r.epoch, Reason: r.stopped.Error()}
+		return &Aborted{Name: r.m.name(), Side: r.m.from, Epoch: r.epoch, Reason: r.stopped.Error()}
 	}
 	step := string(protocol.StepDecide)
 	if r.switchStep != "" {
@@ -270,7 +271,7 @@ func (r *run) outcome() error {
 	} else if !r.opened.IsZero() {
 		step = string(protocol.Routed)
 	}
-	return &StepFailed{Epoch: r.epoch, Step: step, Unknown: r.unknown, Err: r.stopped}
+	return &StepFailed{Name: r.m.name(), Epoch: r.epoch, Step: step, Unknown: r.unknown, Err: r.stopped}
 }
 
 func (r *run) status(step protocol.Step) {
@@ -306,9 +307,9 @@ func (r *run) do(ctx context.Context, act protocol.Act, c Call) (protocol.Outcom
 		return protocol.Refused, fmt.Errorf("%s is not a statement", act)
 	}
 	c.Rule, c.Epoch = rule, r.epoch
-	var side Side = r.m.target
+	var side Side = r.m.entering
 	if rule.On == protocol.Leaving {
-		side = r.m.source
+		side = r.m.leaving
 		c.Entries = append(c.Entries, r.queue...)
 	}
 	if err := r.edge(string(act) + ":before"); err != nil {
@@ -377,7 +378,7 @@ func (r *run) flush(ctx context.Context) error {
 	if err := r.edge("journal:before"); err != nil {
 		return err
 	}
-	ok, err := r.m.source.Record(ctx, r.epoch, r.queue)
+	ok, err := r.m.leaving.Record(ctx, r.epoch, r.queue)
 	if e := r.edge("journal:after"); e != nil {
 		return errors.Join(e, err)
 	}

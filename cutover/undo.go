@@ -24,7 +24,7 @@ func (r *run) undo(a protocol.Act) (protocol.Outcome, error) {
 		r.release() // whoever waits for DDL goes on
 		r.begin(protocol.Undo)
 		if r.cause == nil {
-			r.cause = fmt.Errorf("the opening of the target was given up")
+			r.cause = fmt.Errorf("the opening of the %s was given up", r.m.to)
 		}
 		return r.do(ctx, a, Call{Reason: r.cause.Error()})
 	case protocol.Raise:
@@ -34,7 +34,7 @@ func (r *run) undo(a protocol.Act) (protocol.Outcome, error) {
 	case protocol.Resume:
 		return r.say(a, func() error { return r.m.stream.Resume(ctx) }, "start an applier with a new token")
 	case protocol.Disarm:
-		return r.say(a, func() error { return r.m.source.Uninstall(ctx, r.epoch) }, "remove the gate triggers")
+		return r.say(a, func() error { return r.m.leaving.Uninstall(ctx, r.epoch) }, "remove the gate triggers")
 	case protocol.End:
 		if r.cause != nil {
 			r.finish(protocol.Undo, OutcomeDone, abortedEvidence{r.cause.Error(), r.undonePause.Milliseconds(), r.freed})
@@ -47,8 +47,8 @@ func (r *run) undo(a protocol.Act) (protocol.Outcome, error) {
 		if out != protocol.Done {
 			return out, err
 		}
-		if _, err := r.m.source.Install(ctx, r.epoch); err != nil {
-			return protocol.Failed, fmt.Errorf("close the source again after a failover: %w", err)
+		if _, err := r.m.leaving.Install(ctx, r.epoch); err != nil {
+			return protocol.Failed, fmt.Errorf("close the %s again after a failover: %w", r.m.from, err)
 		}
 		return protocol.Done, nil
 	default:
@@ -61,7 +61,7 @@ func (r *run) undo(a protocol.Act) (protocol.Outcome, error) {
 func (r *run) reopen(ctx context.Context) (protocol.Outcome, error) {
 	out, err := r.do(ctx, protocol.Reopen, Call{})
 	if errors.Is(err, ErrBusy) {
-		n, freeErr := r.m.source.Free(ctx)
+		n, freeErr := r.m.leaving.Free(ctx)
 		r.freed += n
 		return protocol.Failed, errors.Join(err, freeErr)
 	}

@@ -8,6 +8,7 @@
 //     our own while binlog_order_commits is ON; on MariaDB the place of the log that the server names for the snapshot. A proof that does not come in ten seconds is [capture.ErrNotVisible].
 //   - A read compares the columns that the server sends with the catalog; a table changed since is a [capture.Stop], not a guess.
 //   - Positions are texts that only this package reads. A place inside a transaction counts rows as logged.
+//   - A transaction whose first row is one of this migration's crossfade.ledger is an applier's of ours: of it the commit alone is returned. Of another migration's it is a change like any.
 //   - No session waits for a lock longer than a second, and a read whose context ends is killed on the server.
 //
 // # Concurrency

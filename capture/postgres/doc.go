@@ -14,6 +14,7 @@
 //     own are the text that they print.
 //   - A read is opened in a snapshot that is proven to see every transaction read from the log so far, each by its id; see [Source.ReadRange].
 //   - Nothing is published that has no replica identity over its key: the application's updates would fail, or rows could not be found.
+//   - A transaction whose first published row is one of this migration's crossfade.ledger is an applier's of ours: of it the commit alone is returned, provided that Setup found the ledger before.
 //   - A message that was read is never lost with the time of whoever asked: it does not come again.
 //   - A table of the log that is not the version in force is a [capture.Stop]. So is every message that is not known.
 //

@@ -89,7 +89,12 @@ func (s *Source) publish(ctx context.Context, tables []*catalog.Table, ledger bo
 	if pgCode(err) == duplicateObject {
 		_, err = s.pool.Exec(ctx, "ALTER PUBLICATION "+name+" SET TABLE "+strings.Join(names, ", "))
 	}
-	if err != nil {
+	const notAllowed = "42501"
+	switch {
+	case pgCode(err) == notAllowed && ledger:
+		return fmt.Errorf("publish the tables of %s and %s, by which the applier's changes are known: %w; only the owner of a table may: an applier that writes to this database must make its tables as the same user, or a role that this one is a member of",
+			s.host(), ledgerTable, err)
+	case err != nil:
 		return fmt.Errorf("publish the tables of %s: %w", s.host(), err)
 	}
 	return nil

@@ -73,7 +73,7 @@ func (m *migration) cleanup(ctx context.Context, openOld bool) error {
 		return err
 	}
 	defer gates.close()
-	if err := gates.settle(ctx, m.cfg, openOld); err != nil {
+	if _, err := gates.settle(ctx, m.cfg, openOld); err != nil {
 		return err
 	}
 	if err := stream.Remove(ctx, streamConfig(m.cfg, m.way)); err != nil {

@@ -10,58 +10,79 @@ import (
 	"github.com/crossfade-io/crossfade/cutover"
 )
 
-// forward is the forward stream as the cutover sees it.
-type forward struct{ m *migration }
+// direction is a flow as the cutover that goes its way sees it. It is asked for the flow each time: the one that leads back comes into being later.
+type direction struct {
+	m    *migration
+	flow func() *flow
+}
 
-func (f forward) Readiness(ctx context.Context) (cutover.StreamReadiness, error) {
-	s := f.m.Status(ctx)
+func (d direction) Readiness(context.Context) (cutover.StreamReadiness, error) {
 	var r cutover.StreamReadiness
 	no := func(code, object, reason, remedy string) {
 		r.Findings = append(r.Findings, cutover.Finding{Severity: "error", Code: code, Object: object, Reason: reason, Remedy: remedy})
 	}
-	if !f.m.progress.finished.Load() {
-		no("not_streaming", f.m.cfg.Name, "not every table is copied, strict and complete yet", "wait for it: `crossfade wait --for verified`")
+	f := d.flow()
+	if f == nil || !f.filled() && !f.progress.finished.Load() {
+		no("not_streaming", d.m.cfg.Name, "not every table is copied, strict and complete yet", "wait for it: `crossfade wait --for verified`")
+		return r, nil
 	}
-	if s.Paused {
-		no("paused", f.m.cfg.Name, "applying is paused", "`crossfade resume`")
+	if f.applying.isPaused() {
+		no("paused", d.m.cfg.Name, "applying is paused", "`crossfade resume`")
 	}
-	if s.Error != nil {
-		no("failed", f.m.cfg.Name, *s.Error, "mend it, then `crossfade resume`")
+	if err := f.failure(); err != nil {
+		no("failed", d.m.cfg.Name, err.Error(), "mend it, then `crossfade resume`")
 	}
-	for _, h := range s.Held {
-		no("held", h.Table, fmt.Sprintf("the row %s is refused: %s", h.Key, h.Reason), h.Remedy)
-	}
-	for _, l := range s.Links {
+	for _, l := range f.links.list() {
 		no("link", l.To, "no connection: "+l.Error, "make it reachable")
 	}
-	if s.LagSeconds == nil {
-		no("lag_unknown", f.m.cfg.Name, "the lag is not known", "wait until changes flow")
+	var lag *float64
+	if a := f.applying.now(); a != nil {
+		stats := a.Stats()
+		for _, h := range stats.Held {
+			no("held", h.Source, fmt.Sprintf("the row %s is refused: %s", h.Key, h.Reason), h.Remedy)
+		}
+		lag = f.lag(stats, a.Applied())
+	}
+	if lag == nil {
+		no("lag_unknown", d.m.cfg.Name, "the lag is not known", "wait until changes flow")
 	} else {
-		r.Lag = time.Duration(*s.LagSeconds * float64(time.Second))
+		r.Lag = time.Duration(*lag * float64(time.Second))
 	}
 	r.Drain = 50*time.Millisecond + r.Lag
 	return r, nil
 }
 
-func (f forward) Halt(ctx context.Context) error {
-	f.m.applying.set(func(a *applying) { a.halted = true })
-	return f.m.applying.stopped(ctx)
+func (d direction) Halt(ctx context.Context) error {
+	a := &d.flow().applying
+	a.set(func(a *applying) { a.halted = true })
+	return a.stopped(ctx)
 }
 
-func (f forward) Resume(ctx context.Context) error {
-	f.m.applying.set(func(a *applying) { a.halted = false })
-	if f.m.applying.isPaused() {
+func (d direction) Resume(ctx context.Context) error {
+	f := d.flow()
+	if f == nil {
+		return errors.New("the stream does not run yet")
+	}
+	a := &f.applying
+	a.set(func(a *applying) { a.halted = false })
+	if a.isPaused() {
 		return nil
 	}
-	return f.m.applying.running(ctx)
+	return a.running(ctx)
 }
 
 // comparison is the verifier as the cutover sees it.
-type comparison struct{ m *migration }
+type comparison struct {
+	m    *migration
+	flow func() *flow
+}
 
 func (c comparison) Readiness(context.Context) (cutover.VerifyReadiness, error) {
-	s := c.m.verifier.State()
-	r := cutover.VerifyReadiness{Clean: s.Clean && s.LastCleanAt != nil, Touched: s.TouchedKeys, Predicted: c.m.verifier.Predict()}
+	if c.flow() == nil {
+		return cutover.VerifyReadiness{}, nil
+	}
+	s := c.flow().verifier.State()
+	r := cutover.VerifyReadiness{Clean: s.Clean && s.LastCleanAt != nil, Touched: s.TouchedKeys, Predicted: c.flow().verifier.Predict()}
 	if s.LastCleanAt != nil {
 		r.CleanAt = *s.LastCleanAt
 	}
@@ -94,7 +115,7 @@ const recountFor = time.Minute
 func (c comparison) Recount(ctx context.Context) ([]cutover.Finding, error) {
 	counting, cancel := context.WithTimeout(ctx, recountFor)
 	defer cancel()
-	wrong, err := c.m.verifier.Recount(counting)
+	wrong, err := c.flow().verifier.Recount(counting)
 	if err != nil && ctx.Err() == nil && counting.Err() != nil {
 		return []cutover.Finding{{Severity: "warning", Code: "count", Object: "target", Reason: fmt.Sprintf("the rows of the target could not be counted again within %v: rows written past the gate since the last full verification may go unseen", recountFor),
 			Remedy: "`crossfade verify` shortly before the cutover compares every row"}}, nil
@@ -108,12 +129,12 @@ func (c comparison) Recount(ctx context.Context) ([]cutover.Finding, error) {
 }
 
 func (c comparison) Touched(ctx context.Context) (cutover.Verification, error) {
-	n, err := c.m.verifier.Touched(ctx)
+	n, err := c.flow().verifier.Touched(ctx)
 	if err != nil {
 		return cutover.Verification{}, err
 	}
-	s := c.m.verifier.State()
-	out := cutover.Verification{Touched: n, Lossy: lossyOf(c.m.plan, s.Tables)}
+	s := c.flow().verifier.State()
+	out := cutover.Verification{Touched: n, Lossy: lossyOf(c.flow().plan, s.Tables)}
 	differ := map[string]int{}
 	for _, d := range s.Differences {
 		differ[d.Table]++
@@ -125,11 +146,11 @@ func (c comparison) Touched(ctx context.Context) (cutover.Verification, error) {
 			out.Differences = append(out.Differences, cutover.Difference{Table: d.Table, Key: d.Key, Column: col})
 		}
 	}
-	rows, err := c.m.verifier.Kept(ctx)
+	rows, err := c.flow().verifier.Kept(ctx)
 	if err != nil {
 		return out, err
 	}
-	for _, t := range c.m.plan.Tables() {
+	for _, t := range c.flow().plan.Tables() {
 		name := t.Source.String()
 		kept, ok := rows[name]
 		if !ok {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/crossfade-io/crossfade/apply"
+	"github.com/crossfade-io/crossfade/cutover/protocol"
 	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/transform"
 )
@@ -14,9 +15,6 @@ import (
 // runFinish does, once every table is strict, what needs whole tables: indexes, foreign keys, statistics; and then the first full verification.
 func (m *migration) runFinish(ctx context.Context) error {
 	return m.again(ctx, "finish", func(ctx context.Context) error {
-		if m.over() {
-			return nil
-		}
 		if err := m.waitStrict(ctx); err != nil {
 			return err
 		}
@@ -33,7 +31,7 @@ func (m *migration) runFinish(ctx context.Context) error {
 			}
 		}
 		m.progress.finished.Store(true)
-		return m.firstVerification(ctx)
+		return m.whileServes(ctx, protocol.Source, m.firstVerification)
 	})
 }
 

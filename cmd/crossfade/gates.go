@@ -17,8 +17,10 @@ import (
 type gates struct {
 	source leaver
 	target enterer
-	back   enterer // the source, once it has been left
-	tables []cutover.Table
+	// and as a rollback sees them.
+	sourceBack enterer
+	targetBack leaver
+	tables     []cutover.Table
 }
 
 func openGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error) {
@@ -44,7 +46,10 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 		return nil, err
 	}
 	var err error
-	if g.back, err = g.newBack(cfg); err != nil {
+	if g.sourceBack, err = g.newSourceBack(cfg); err != nil {
+		return nil, err
+	}
+	if g.targetBack, err = g.newTargetBack(cfg); err != nil {
 		return nil, err
 	}
 	if cfg.Source.URL.Engine() == configs.Postgres {
@@ -67,14 +72,29 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 	return g, nil
 }
 
-// newBack is the source as a rollback sees it: the side that is entered.
-func (g *gates) newBack(cfg *configs.Config) (enterer, error) {
+// newSourceBack is the source as a rollback sees it: the side that is entered.
+func (g *gates) newSourceBack(cfg *configs.Config) (enterer, error) {
 	if cfg.Source.URL.Engine() == configs.Postgres {
 		c := postgresGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables)
 		c.Back = true
 		return gate.NewPostgres(c)
 	}
 	c, err := mysqlGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables)
+	if err != nil {
+		return nil, err
+	}
+	c.Back = true
+	return gate.NewMySQL(c)
+}
+
+// newTargetBack is the target as a rollback sees it: the side that is left.
+func (g *gates) newTargetBack(cfg *configs.Config) (leaver, error) {
+	if cfg.Target.URL.Engine() == configs.Postgres {
+		c := postgresGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, g.tables)
+		c.Back = true
+		return gate.NewPostgres(c)
+	}
+	c, err := mysqlGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, g.tables)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +146,8 @@ func postgresGate(cfg *configs.Config, side protocol.Side, u, probe configs.URL,
 func (g *gates) close() {
 	_ = g.source.Close() // nothing hangs on how these connections end
 	_ = g.target.Close()
-	_ = g.back.Close()
+	_ = g.sourceBack.Close()
+	_ = g.targetBack.Close()
 }
 
 func mysqlLogin(u configs.URL) (*gate.Login, error) {
@@ -137,35 +158,53 @@ func mysqlLogin(u configs.URL) (*gate.Login, error) {
 	return &gate.Login{Addr: u.Address(), User: u.User(), Password: u.Password().Reveal(), TLS: tls}, nil
 }
 
-// settle makes what stays of the source's gate when everything else of ours has gone: after a completed migration a seal, unless it is to be opened; else
-// nothing. Without a record of an attempt a seal stays as it is, for it is then an earlier cleanup's.
-func (g *gates) settle(ctx context.Context, cfg *configs.Config, openOld bool) error {
-	machine, err := newMachine(cfg, g, nil)
+// settle makes what stays of the gates when everything else of ours has gone: a seal on the side that was left by the newest decision, unless it is to be opened; nothing on the
+// other. Without a record of an attempt a seal stays as it is, for it is then an earlier cleanup's. It says which side stays closed.
+func (g *gates) settle(ctx context.Context, cfg *configs.Config, openOld bool) (closed protocol.Side, err error) {
+	there, err := newMachine(cfg, g, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
-	verdict := ""
-	r, err := machine.Report(ctx, 0)
+	back, err := newMachineBack(cfg, g, nil)
+	if err != nil {
+		return "", err
+	}
+	newest, err := reportOf(ctx, there, back, 0)
 	switch {
-	case err == nil:
-		verdict = r.Verdict
-	case !errors.Is(err, cutover.ErrNothing):
-		return err
+	case errors.Is(err, cutover.ErrNothing) && !openOld:
+		return "", nil
+	case err != nil && !errors.Is(err, cutover.ErrNothing):
+		return "", err
+	case newest.Verdict == cutover.VerdictRunning:
+		return "", control.Fail(control.ExitRefused, errors.New("a cutover or a rollback is between its beginning and its decision"), "start the daemon, which settles it")
 	}
+	moved, err := decidedAt(ctx, there, cutover.VerdictCompleted)
+	if err != nil {
+		return "", err
+	}
+	movedBack, err := decidedAt(ctx, back, cutover.VerdictRolledBack)
+	if err != nil {
+		return "", err
+	}
+	sides := map[protocol.Side]leaver{protocol.Source: g.source, protocol.Target: g.targetBack}
 	switch {
-	case verdict == cutover.VerdictRunning:
-		return control.Fail(control.ExitRefused, errors.New("a cutover is between its beginning and its decision"), "start the daemon, which settles it")
-	case verdict == cutover.VerdictCompleted && !openOld:
-		if err := g.source.Seal(ctx, ""); err != nil {
-			return fmt.Errorf("keep the old side closed: %w", err)
-		}
-	case verdict == "" && !openOld:
-	default:
-		if err := g.source.Unseal(ctx); err != nil {
-			return fmt.Errorf("open the old side: %w", err)
+	case moved > movedBack:
+		closed = protocol.Source
+	case movedBack > 0:
+		closed = protocol.Target
+	}
+	for _, side := range []protocol.Side{protocol.Source, protocol.Target} {
+		if side == closed && !openOld {
+			if err := sides[side].Seal(ctx, ""); err != nil {
+				return "", fmt.Errorf("keep the old side closed: %w", err)
+			}
+		} else if side == protocol.Source || moved > 0 { // the target's is the business of remove while nobody has moved
+			if err := sides[side].Unseal(ctx); err != nil {
+				return "", fmt.Errorf("open the %s: %w", side, err)
+			}
 		}
 	}
-	return nil
+	return closed, nil
 }
 
 // remove takes the gates away, triggers before what they read.

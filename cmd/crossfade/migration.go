@@ -22,15 +22,15 @@ import (
 // migration is the running daemon: the flow from the source to the target, and the cutover.
 type migration struct {
 	flow
-	machine    *cutover.Machine
-	gates      *gates
-	cutovers   sync.Mutex             // one verb at a time
-	attempting atomic.Bool            // an attempt runs
-	decided    happened               // the target serves
-	unfinished atomic.Pointer[string] // what is left to do after the decision
-	unsettled  counterGate            // an abort that has not come to its end
-	reverse    atomic.Pointer[flow]   // from the target to the source; nil until it runs
-	strangers  strangers
+	machine     *cutover.Machine // from source to target
+	machineBack *cutover.Machine // and back
+	serving     serving
+	gates       *gates
+	cutovers    sync.Mutex             // one verb at a time
+	attempting  atomic.Bool            // an attempt runs
+	unfinished  atomic.Pointer[string] // what is left to do after the decision
+	unsettled   counterGate            // an abort that has not come to its end
+	reverse     atomic.Pointer[flow]   // from the target to the source; nil until it runs
 }
 
 // flow is one direction: two databases and the stream between them, which open makes, and what runs over them. Its source is where the rows come from.
@@ -42,13 +42,14 @@ type flow struct {
 	ends
 	verifier *verify.Verifier
 
-	links    links
-	resumes  counterGate
-	trouble  trouble
-	progress progress
-	applying applying
-	repairs  repairs
-	mapper   func() capture.Mapper // of what is captured
+	links     links
+	resumes   counterGate
+	trouble   trouble
+	progress  progress
+	applying  applying
+	repairs   repairs
+	mapper    func() capture.Mapper // of what is captured
+	strangers strangers             // at the end that is filled by the other direction
 }
 
 // ends are the two databases, the mapping between them, and the stream.
@@ -81,13 +82,19 @@ type applying struct {
 	applier *apply.Applier
 	cancel  context.CancelCauseFunc
 	halted  bool // a cutover has ended its work
+	over    bool // none will be started any more
 	paused  bool
 	changed counterGate
 }
 
 func newMigration(cfg *configs.Config, log *slog.Logger) *migration {
 	m := &migration{flow: flow{cfg: cfg, log: log, way: forwardWay(cfg)}}
-	m.mapper = func() capture.Mapper { return captureMapper{m.plan.Mapper()} }
+	m.mapper = func() capture.Mapper {
+		if cfg.Cutover.Reverse {
+			return strangerMapper{m, &m.flow, captureMapper{m.plan.Mapper()}}
+		}
+		return captureMapper{m.plan.Mapper()}
+	}
 	return m
 }
 

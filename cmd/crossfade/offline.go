@@ -43,6 +43,8 @@ func statusFromDatabases(ctx context.Context, cfg *configs.Config) (control.Stat
 		return s, err
 	case r.Verdict == cutover.VerdictCompleted:
 		s.State, s.Cutover.Epoch, s.Error = "completed", r.Attempt, nil
+	case r.Verdict == cutover.VerdictRolledBack:
+		s.State, s.Cutover.Epoch = "rolled_back", r.Attempt
 	default:
 		s.Cutover.Epoch = r.Attempt
 	}
@@ -121,9 +123,13 @@ func (m *migration) offlineReport(ctx context.Context, attempt int64) (cutover.R
 		return cutover.Report{}, err
 	}
 	defer g.close()
-	machine, err := newMachine(m.cfg, g, nil)
+	there, err := newMachine(m.cfg, g, nil)
 	if err != nil {
 		return cutover.Report{}, fmt.Errorf("read the report: %w", err)
 	}
-	return machine.Report(ctx, attempt)
+	back, err := newMachineBack(m.cfg, g, nil)
+	if err != nil {
+		return cutover.Report{}, fmt.Errorf("read the report: %w", err)
+	}
+	return reportOf(ctx, there, back, attempt)
 }

@@ -129,6 +129,7 @@ func (f *flow) recopies(source string, keys [][]byte) ([]capture.Recopy, error) 
 
 // runApply applies the stream until ctx ends. A pause and a cutover stop the applier; each start takes a new token.
 func (f *flow) runApply(ctx context.Context) error {
+	defer f.applying.set(func(a *applying) { a.over = true })
 	for ctx.Err() == nil {
 		generation := f.applying.changed.now()
 		if !f.applying.wanted() {
@@ -305,10 +306,13 @@ func (a *applying) stopped(ctx context.Context) error {
 func (a *applying) running(ctx context.Context) error {
 	for {
 		a.mu.Lock()
-		applier, on := a.applier, a.cancel != nil
+		applier, on, over := a.applier, a.cancel != nil, a.over
 		a.mu.Unlock()
 		if on && applier.Stats().Running {
 			return nil
+		}
+		if over {
+			return errors.New("start the applier: the daemon is being stopped")
 		}
 		select {
 		case <-ctx.Done():

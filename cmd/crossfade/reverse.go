@@ -11,6 +11,7 @@ import (
 	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/protocol"
 	"github.com/crossfade-io/crossfade/internal/catalog"
 	"github.com/crossfade-io/crossfade/internal/control"
 	"github.com/crossfade-io/crossfade/internal/stream"
@@ -18,7 +19,7 @@ import (
 )
 
 // runReverse runs the flow from the target to the source. It reads the target's log from when the target is complete, and finds there only what we have written ourselves, which it
-// skips: what else comes before the decision is somebody's who does not belong. From the decision on it is applied to the source.
+// skips: what else comes while the source serves is a stranger's. While the target serves it is applied to the source.
 func (m *migration) runReverse(ctx context.Context) error {
 	if !m.cfg.Cutover.Reverse {
 		return nil
@@ -36,17 +37,29 @@ func (m *migration) runReverse(ctx context.Context) error {
 	}
 	defer back.close()
 	m.reverse.Store(back)
+	m.unsettled.fire() // whether the target is the application's is asked again, now that somebody needs to know
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return back.runCapture(ctx) })
 	g.Go(func() error { return back.runApply(ctx) })
 	g.Go(func() error { return back.runPurge(ctx) })
 	g.Go(func() error { return m.forgetSkipped(ctx, back) })
-	g.Go(func() error { return m.startApplyingBack(ctx, back) })
+	g.Go(func() error {
+		return m.whileServes(ctx, protocol.Target, func(ctx context.Context) error { return m.soak(ctx, back) })
+	})
+	g.Go(func() error { return m.whileServes(ctx, protocol.Source, m.applyThereAgain) })
 	return g.Wait()
 }
 
+// captureThere reads the source: until the target serves, and for ever where there is a way back, for then somebody may still move there a second time.
+func (m *migration) captureThere(ctx context.Context) error {
+	if m.cfg.Cutover.Reverse {
+		return m.runCapture(ctx)
+	}
+	return m.whileServes(ctx, protocol.Source, m.runCapture)
+}
+
 func (m *migration) waitFinished(ctx context.Context) error {
-	for !m.progress.finished.Load() && !m.over() {
+	for !m.progress.finished.Load() {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -59,13 +72,13 @@ func (m *migration) waitFinished(ctx context.Context) error {
 // openReverse opens the flow back, or a part of it is not closed when it fails.
 func (m *migration) openReverse(ctx context.Context) (back *flow, err error) {
 	back = &flow{cfg: m.cfg, log: m.log.With("direction", "reverse"), way: reverseWay(m.cfg, m.plan)}
-	back.mapper = func() capture.Mapper { return strangerMapper{m, captureMapper{back.plan.Mapper()}} }
+	back.mapper = func() capture.Mapper { return strangerMapper{m, back, captureMapper{back.plan.Mapper()}} }
 	defer func() {
 		if err != nil {
 			back.close()
 		}
 	}()
-	back.applying.halted = true
+	back.applying.halted, back.applying.paused = true, m.applying.isPaused()
 	if back.source, err = openSource(ctx, back.cfg, back.way, back.log); err != nil {
 		return nil, err
 	}
@@ -95,6 +108,9 @@ func (m *migration) openReverse(ctx context.Context) (back *flow, err error) {
 	}
 	if !known {
 		if err := back.begin(ctx); err != nil {
+			return nil, err
+		}
+		if err := m.source.Setup(ctx, m.tables); err != nil { // the ledger of what is applied there has come into being, and is to be seen in the log
 			return nil, err
 		}
 	}
@@ -143,12 +159,13 @@ func (m *migration) forgetSkipped(ctx context.Context, back *flow) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-m.decided.done():
-			return nil
 		case <-tick.C:
 		}
+		if m.over() { // from now on the applier says what is needed
+			return nil
+		}
 		upTo := back.stream.Acked() // before it is asked whether the place is taken: it is this one, or later
-		if upTo < 2 || m.strangers.hasSecured() {
+		if upTo < 2 || back.strangers.hasSecured() {
 			continue
 		}
 		if err := back.stream.Purge(ctx, upTo-1); err != nil && ctx.Err() == nil {
@@ -157,14 +174,9 @@ func (m *migration) forgetSkipped(ctx context.Context, back *flow) error {
 	}
 }
 
-// startApplyingBack waits for the decision, and then has everything that the target got behind it applied to the source.
-func (m *migration) startApplyingBack(ctx context.Context, back *flow) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-m.decided.done():
-	}
-	if err := back.again(ctx, "target", func(ctx context.Context) error { return m.applyBack(ctx, back) }); err != nil || ctx.Err() != nil {
+// soak keeps the source current while the target serves, and compares.
+func (m *migration) soak(ctx context.Context, back *flow) error {
+	if err := back.again(ctx, "target", func(ctx context.Context) error { return m.applyBehind(ctx, back, m.machine, m.gates.sourceBack) }); err != nil || ctx.Err() != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -173,37 +185,68 @@ func (m *migration) startApplyingBack(ctx context.Context, back *flow) error {
 	return g.Wait()
 }
 
-// applyBack lets the applier through the fence of the source, and starts it behind the place that the journal names.
-func (m *migration) applyBack(ctx context.Context, back *flow) error {
-	at, ok, err := m.machine.ReverseStart(ctx, 0)
+// applyThereAgain goes on filling the target after a rollback.
+func (m *migration) applyThereAgain(ctx context.Context) error {
+	if !m.rolledBack() {
+		return nil
+	}
+	if err := m.again(ctx, "target", func(ctx context.Context) error { return m.applyBehind(ctx, &m.flow, m.machineBack, m.gates.target) }); err != nil || ctx.Err() != nil {
+		return err
+	}
+	return m.again(ctx, "finish", m.firstVerification)
+}
+
+// applyBehind lets the applier through the fence of the side that was left, and starts it behind the place that the decision names.
+func (m *migration) applyBehind(ctx context.Context, f *flow, decided *cutover.Machine, left enterer) error {
+	at, ok, err := decided.ReverseStart(ctx, 0)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return control.Fail(control.ExitRefused, errors.New("the cutover was decided without a way back"), "set cutover.reverse: false")
+		return control.Fail(control.ExitRefused, errors.New("it was decided without a way back"), "set cutover.reverse: false")
 	}
-	if at.Stream != back.stream.ID().String() {
-		return control.Fail(control.ExitRefused, fmt.Errorf("the way back began in stream %s, and this is stream %s: what the target got in between is not in it", at.Stream, back.stream.ID()), "restore the state directory of that one; without it there is no way back")
+	if at.Stream != f.stream.ID().String() {
+		return control.Fail(control.ExitRefused, fmt.Errorf("the way back began in stream %s, and this is stream %s: what was written in between is not in it", at.Stream, f.stream.ID()), "restore the state directory of that one; without it there is no way back")
 	}
-	if err := m.gates.back.Guard(ctx); err != nil {
+	if err := left.Guard(ctx); err != nil {
 		return err
 	}
-	if err := back.target.StartAt(ctx, back.setups(), back.cfg.Apply.Lanes, at.Stream, apply.Place{Seq: at.Seq, Sum: at.Sum}); err != nil {
+	ledger, err := f.target.Ledger(ctx)
+	if err != nil {
 		return err
 	}
-	back.applying.set(func(a *applying) { a.halted = false })
-	m.log.Info("the source is kept current from now on", "frame", at.Seq)
+	if lowest(ledger).Seq < at.Seq { // the application has written since anything was compared in this direction
+		if err := f.verifier.Doubt(ctx, sourcesOf(f.plan)); err != nil {
+			return err
+		}
+		if err := f.target.StartAt(ctx, f.setups(), f.cfg.Apply.Lanes, at.Stream, apply.Place{Seq: at.Seq, Sum: at.Sum}); err != nil {
+			return err
+		}
+	}
+	f.applying.set(func(a *applying) { a.halted = false })
+	f.log.Info("the side that was left is kept current from now on", "side", f.way.fills, "frame", at.Seq)
 	return nil
 }
 
-// wayBack is the reverse flow as the cutover sees it.
-type wayBack struct{ m *migration }
+// sourcesOf names the tables that a plan reads.
+func sourcesOf(p *transform.Plan) (out []string) {
+	for _, t := range p.Tables() {
+		out = append(out, t.Source.String())
+	}
+	return out
+}
+
+// wayBack is the flow that leads back, as the cutover sees it.
+type wayBack struct {
+	m    *migration
+	flow func() *flow
+}
 
 func (w wayBack) Readiness(ctx context.Context) (out []cutover.Finding, err error) {
 	no := func(code, object, reason, remedy string) {
 		out = append(out, cutover.Finding{Severity: "error", Code: code, Object: object, Reason: reason, Remedy: remedy})
 	}
-	back := w.m.reverse.Load()
+	back := w.flow()
 	if back == nil || back.progress.publisher.Load() == nil {
 		no("reverse", w.m.cfg.Name, "the reverse stream does not run yet", "wait for it; `crossfade status` shows what it waits for")
 		return out, nil
@@ -214,12 +257,12 @@ func (w wayBack) Readiness(ctx context.Context) (out []cutover.Finding, err erro
 	for _, l := range back.links.list() {
 		no("reverse", l.To, "the reverse stream has no connection: "+l.Error, "make it reachable")
 	}
-	w.m.strangers.expect()
+	back.strangers.expect()
 	return out, nil
 }
 
 func (w wayBack) Secure(ctx context.Context) (at cutover.Place, err error) {
-	back := w.m.reverse.Load()
+	back := w.flow()
 	if back == nil {
 		return at, errors.New("the reverse stream does not run")
 	}
@@ -234,7 +277,7 @@ func (w wayBack) Secure(ctx context.Context) (at cutover.Place, err error) {
 	if err := back.stream.Wait(ctx, seq); err != nil {
 		return at, err
 	}
-	if err := w.m.strangers.secure(); err != nil {
+	if err := back.strangers.secure(); err != nil {
 		return at, err
 	}
 	frame, any, err := back.stream.Last(ctx)
@@ -264,7 +307,9 @@ func (m *migration) reverseStatus() *control.ReverseStatus {
 			s.LagSeconds = back.lag(a.Stats(), a.Applied())
 		}
 		v := back.verifier.State()
-		s.Differences, s.LastCleanAt = len(v.Differences), v.LastCleanAt
+		if s.Differences = len(v.Differences); v.Clean {
+			s.LastCleanAt = v.LastCleanAt
+		}
 	default:
 		s.State = "watching"
 	}
@@ -293,6 +338,9 @@ func (m *migration) checkReverse(ctx context.Context) (out []catalog.Finding, er
 		return nil, err
 	}
 	for _, f := range found {
+		if f.Code == "tables" { // they are not there yet
+			continue
+		}
 		f.Object = "target: " + f.Object
 		if f.Severity == catalog.Error {
 			f.Remedy += "; or set cutover.reverse: false and do without a way back"
@@ -308,18 +356,19 @@ func (m *migration) removeReverse(ctx context.Context) (err error) {
 	if err := stream.Remove(ctx, streamConfig(m.cfg, w)); err != nil {
 		return err
 	}
-	read, err := openSource(ctx, m.cfg, w, m.log)
-	if err != nil {
+	back := &flow{cfg: m.cfg, log: m.log, way: w}
+	defer back.close()
+	if back.source, err = openSource(ctx, m.cfg, w, m.log); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, read.Close()) }()
-	if err := read.Remove(ctx); err != nil {
+	if err := back.source.Remove(ctx); err != nil {
 		return err
 	}
-	filled, err := openApplied(ctx, m.cfg, w, m.log)
-	if err != nil {
+	if err := back.openTarget(ctx); err != nil {
 		return err
 	}
-	defer filled.Close()
-	return filled.Remove(ctx)
+	if err := back.copied.Remove(ctx); err != nil {
+		return err
+	}
+	return back.target.Remove(ctx)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +76,70 @@ func keptCurrent(t *testing.T, source, target *end) {
 	r.until("no lag", time.Minute, func(s control.Status) bool { return s.Reverse.LagSeconds != nil && *s.Reverse.LagSeconds == 0 })
 	sameRows(t, target, source)
 	holds(t, source, acked)
-	if os.Getenv("CROSSFADE_TEST_LOG") != "" {
-		t.Log(r.logs())
+	r.until("verified", time.Minute, func(s control.Status) bool { return s.Reverse.LastCleanAt != nil })
+	if s := r.status(); s.Reverse.Differences != 0 || s.State != "completed" || *s.Phase != "soak" {
+		t.Errorf("status %+v, reverse %+v", s, s.Reverse)
+	}
+	r.stop()
+	r.must("cleanup")
+	for name, e := range map[string]*end{"source": source, "target": target} {
+		if left := leftOf(t, e, r.name); left != "" {
+			t.Errorf("cleanup leaves on the %s: %s", name, left)
+		}
+	}
+}
+
+// leftOf lists what of a migration is left in a database besides the seal of the old side.
+func leftOf(t *testing.T, e *end, name string) string {
+	name = strings.ReplaceAll(name, "-", "_")
+	var out []string
+	if e.engine == "postgres" {
+		out = append(out, rowsOf(t, e, "SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE '%"+name+"%'")...)
+		out = append(out, rowsOf(t, e, "SELECT pubname FROM pg_publication WHERE pubname LIKE '%"+name+"%'")...)
+	}
+	for _, table := range rowsOf(t, e, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'crossfade'") {
+		if n := rowsOf(t, e, "SELECT count(*) FROM crossfade."+table+" WHERE migration = '"+name+"'"); n[0] != "0" {
+			out = append(out, table+" "+n[0])
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// Whoever writes to the target besides us before the decision is found, also where the gate does not stop him: his table is compared in full again, what he wrote is named, and no
+// cutover is let in before that is mended.
+func TestAWriteOfAStrangerToTheTargetIsFoundAndIsANoGo(t *testing.T) {
+	for name, ends := range map[string]func(t *testing.T) (source, target *end, as string){
+		"PostgreSQL": func(t *testing.T) (source, target *end, as string) {
+			return endOnMySQL(t, testdb.MySQL(t)), endOnPostgres(t, testdb.Postgres(t, 18)), "SET session_replication_role = replica; "
+		},
+		"MySQL": func(t *testing.T) (source, target *end, as string) { // our own user
+			return endOnPostgres(t, testdb.Postgres(t, 18)), endOnMySQL(t, testdb.MySQL(t)), ""
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source, target, as := ends(t)
+			seedTraffic(t, source, 600)
+			r := newPair(t, source, target, fmt.Sprintf("%q", source.tables), "cutover: {reverse: true, max_pause: 20s}")
+			r.start()
+			r.waitReady()
+			r.until("the target is watched", time.Minute, func(s control.Status) bool { return s.Reverse != nil && s.Reverse.State == "watching" })
+			execOn(t, target, as+"UPDATE account SET owner = 'a stranger' WHERE id = 7")
+			r.until("found", time.Minute, func(s control.Status) bool { return s.Verify.Differences > 0 })
+			r.kill()
+			r.start()
+			r.until("running", time.Minute, func(s control.Status) bool { return s.State == "running" && phaseOf(s) != "catchup" })
+			if exit, out, errs := r.crossfade("cutover"); exit != 3 {
+				t.Errorf("cutover: exit %d\n%s%s", exit, out, errs)
+			}
+			if exit, out, errs := r.crossfade("verify"); exit != 4 || !strings.Contains(out+errs, "id=7") {
+				t.Errorf("verify: exit %d\n%s%s", exit, out, errs)
+			}
+			r.must("verify", "--repair")
+			r.waitReady()
+			r.until("the target is watched", time.Minute, func(s control.Status) bool { return s.Reverse != nil && s.Reverse.State == "watching" })
+			if exit, out, errs := r.crossfade("cutover"); exit != 0 {
+				t.Errorf("cutover: exit %d\n%s%s", exit, out, errs)
+			}
+		})
 	}
 }

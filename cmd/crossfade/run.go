@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crossfade-io/crossfade/configs"
+	"github.com/crossfade-io/crossfade/cutover/protocol"
 	"github.com/crossfade-io/crossfade/internal/control"
 )
 
@@ -77,11 +78,11 @@ func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
 	}
 
 	api.Open(m)
-	g.Go(func() error { return m.untilDecided(ctx, m.runCapture) })   // source -> transform -> stream
-	g.Go(func() error { return m.runApply(ctx) })                     // stream -> target
-	g.Go(func() error { return m.runFinish(ctx) })                    // indexes and foreign keys, the first verification
-	g.Go(func() error { return m.untilDecided(ctx, m.verifier.Run) }) // source = target
-	g.Go(func() error { return m.untilDecided(ctx, m.runStorage) })   // rows rewritten behind the log's back
+	g.Go(func() error { return m.captureThere(ctx) })                                 // source -> transform -> stream
+	g.Go(func() error { return m.runApply(ctx) })                                     // stream -> target
+	g.Go(func() error { return m.runFinish(ctx) })                                    // indexes and foreign keys, the first verification
+	g.Go(func() error { return m.whileServes(ctx, protocol.Source, m.verifier.Run) }) // source = target
+	g.Go(func() error { return m.whileServes(ctx, protocol.Source, m.runStorage) })   // rows rewritten behind the log's back
 	g.Go(func() error { return m.runPurge(ctx) })
 	g.Go(func() error { return m.runReverse(ctx) }) // target -> transform -> stream -> source
 	g.Go(func() error { return m.runCutover(ctx) }) // what an earlier start left of an attempt

@@ -40,6 +40,9 @@ func (m *migration) Status(ctx context.Context) control.Status {
 	s.Reverse = m.reverseStatus()
 	s.Verify = verifyStatus(m.verifier.State())
 	c := m.machine.State()
+	if b := m.machineBack.State(); b.Epoch > c.Epoch {
+		c = b
+	}
 	s.Cutover.Epoch = c.Epoch
 	if c.Step != "" {
 		s.Cutover.Step = &c.Step
@@ -61,6 +64,8 @@ func (m *migration) Status(ctx context.Context) control.Status {
 		s.State = "pending"
 	case m.progress.checking.Load():
 		s.State = "validating"
+	case m.rolledBack():
+		s.State = "rolled_back"
 	default:
 		s.State = "running"
 	}
@@ -72,6 +77,8 @@ func (m *migration) Status(ctx context.Context) control.Status {
 
 func (m *migration) phase(s control.Status, stats apply.Stats, applied uint64) string {
 	switch {
+	case m.over() && (m.attempting.Load() || m.unfinished.Load() != nil):
+		return "rollback"
 	case m.over():
 		return "soak"
 	case m.attempting.Load() || m.unfinished.Load() != nil:

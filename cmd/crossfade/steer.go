@@ -177,17 +177,24 @@ func (m *migration) Cutover(ctx context.Context, dryRun bool) (json.RawMessage, 
 		}
 		return b, err
 	}
+	return m.move(ctx, m.machine, &m.flow)
+}
+
+// move runs a machine over the flow that goes its way.
+func (m *migration) move(ctx context.Context, machine *cutover.Machine, f *flow) (json.RawMessage, error) {
 	m.cutovers.Lock()
 	defer m.cutovers.Unlock()
 	m.attempting.Store(true)
-	m.verifier.Quiet(true)
-	defer m.verifier.Quiet(false)
-	r, cerr := m.machine.Cutover(ctx)
+	f.verifier.Quiet(true)
+	defer f.verifier.Quiet(false)
+	r, cerr := machine.Cutover(ctx)
 	m.attempting.Store(false)
 	m.outcome(ctx, cerr)
 	var failed *cutover.StepFailed
-	if cerr != nil && !errors.As(cerr, &failed) {
-		cerr = errors.Join(cerr, m.undecided(ctx))
+	if !errors.As(cerr, &failed) {
+		if err := m.settled(ctx); err != nil {
+			m.log.Error("have the tables compared again that somebody wrote to meanwhile", "err", err)
+		}
 	}
 	m.goOnAborting(cerr)
 	b, err := json.Marshal(r)
@@ -203,8 +210,8 @@ func (m *migration) outcome(ctx context.Context, err error) {
 	switch {
 	case err == nil:
 		m.unfinished.Store(nil)
-		if rest, rerr := m.machine.Report(ctx, 0); rerr == nil && rest.Verdict == cutover.VerdictCompleted {
-			m.decided.set()
+		if err := m.learnDecision(ctx); err != nil {
+			m.log.Error("read which side serves", "err", err)
 		}
 	case errors.As(err, &failed):
 		text := err.Error()
@@ -233,8 +240,15 @@ func (m *migration) Settle(ctx context.Context, step, outcome string) error {
 	return cutoverError(m.machine.Settle(ctx, step, outcome))
 }
 
-// Rollback gives up an attempt before its decision.
+// Rollback gives up an attempt before its decision; after it, it moves the writes back.
 func (m *migration) Rollback(ctx context.Context) (json.RawMessage, error) {
+	if m.over() {
+		back := m.reverse.Load()
+		if back == nil {
+			return nil, control.Fail(control.ExitRefused, errors.New("the cutover is decided, and there is no way back: the reverse stream does not run"), "cutover.reverse: true before a cutover keeps the way back open")
+		}
+		return m.move(ctx, m.machineBack, back)
+	}
 	if err := m.machine.Abort(ctx); err != nil {
 		m.goOnAborting(err)
 		return nil, cutoverError(err)
@@ -251,7 +265,9 @@ func (m *migration) Pause(ctx context.Context) error {
 	if err := m.remember(ctx, factPaused, true); err != nil {
 		return err
 	}
-	m.applying.set(func(a *applying) { a.paused = true })
+	for _, f := range m.flows() {
+		f.applying.set(func(a *applying) { a.paused = true })
+	}
 	return nil
 }
 
@@ -261,10 +277,9 @@ func (m *migration) Resume(ctx context.Context, table string) error {
 		if err := m.remember(ctx, factPaused, false); err != nil {
 			return err
 		}
-		m.applying.set(func(a *applying) { a.paused = false })
-		m.resumes.fire()
-		if back := m.reverse.Load(); back != nil {
-			back.resumes.fire()
+		for _, f := range m.flows() {
+			f.applying.set(func(a *applying) { a.paused = false })
+			f.resumes.fire()
 		}
 	} else if _, err := m.planned(table); err != nil {
 		return control.Fail(control.ExitUsage, err, "")
@@ -293,11 +308,21 @@ func (m *migration) Resume(ctx context.Context, table string) error {
 
 // Report is the evidence of an attempt.
 func (m *migration) Report(ctx context.Context, attempt int64, format string) ([]byte, error) {
-	r, err := m.machine.Report(ctx, attempt)
+	r, err := reportOf(ctx, m.machine, m.machineBack, attempt)
 	if err != nil {
 		return nil, cutoverError(err)
 	}
 	return renderReport(r, format)
+}
+
+// reportOf finds an attempt among those of both ways; 0: the newest.
+func reportOf(ctx context.Context, there, back *cutover.Machine, attempt int64) (cutover.Report, error) {
+	a, aerr := there.Report(ctx, attempt)
+	b, berr := back.Report(ctx, attempt)
+	if berr == nil && (aerr != nil || b.Attempt > a.Attempt) {
+		return b, nil
+	}
+	return a, aerr
 }
 
 func renderReport(r cutover.Report, format string) ([]byte, error) {
@@ -369,27 +394,6 @@ func (f *flow) planned(source string) (*transform.Table, error) {
 	return nil, fmt.Errorf("%s is no table of this migration", source)
 }
 
-// over reports whether the target serves: capture and apply have ended.
-func (m *migration) over() bool { return m.decided.yes() }
-
-// untilDecided runs what works from the source to the target until the target serves: from then on it holds more than the source.
-func (m *migration) untilDecided(ctx context.Context, f func(context.Context) error) error {
-	work, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-m.decided.done():
-			cancel()
-		case <-work.Done():
-		}
-	}()
-	err := f(work)
-	if m.over() {
-		return nil
-	}
-	return err
-}
-
 // goOnAborting has runCutover do what is left of an abort.
 func (m *migration) goOnAborting(err error) {
 	var aborted *cutover.Aborted
@@ -414,17 +418,17 @@ func (m *migration) runCutover(ctx context.Context) error {
 
 func (m *migration) settleCutover(ctx context.Context) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := m.machine.Recover(ctx)
+		err := errors.Join(m.machine.Recover(ctx), m.machineBack.Recover(ctx))
 		if ctx.Err() != nil {
 			return nil
 		}
 		var failed *cutover.StepFailed
 		if err == nil || errors.As(err, &failed) {
 			m.outcome(ctx, err)
-			if err := m.learnDecision(ctx); err != nil || failed != nil || m.over() {
+			if err := m.learnDecision(ctx); err != nil || failed != nil {
 				return err
 			}
-			return m.undecided(ctx)
+			return m.settled(ctx)
 		}
 		m.log.Warn("settle an earlier cutover attempt, trying again", "err", err)
 		select {

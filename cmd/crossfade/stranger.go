@@ -57,6 +57,13 @@ func (s *strangers) undecided() (tables []string) {
 	return tables
 }
 
+// accept says that the end is the application's.
+func (s *strangers) accept() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.belongs, s.since = false, nil
+}
+
 // note reports whether a write is a stranger's.
 func (s *strangers) note(table, key string) bool {
 	s.mu.Lock()
@@ -76,44 +83,72 @@ func (s *strangers) note(table, key string) bool {
 // strangerMapper maps what the reverse stream reads, and takes note of what should not be there.
 type strangerMapper struct {
 	m     *migration
+	f     *flow
 	inner capture.Mapper
 }
 
 func (s strangerMapper) Map(src *change.Change) ([]change.Change, error) {
-	if !s.m.over() {
-		if err := s.m.stranger(src); err != nil {
+	if !s.m.active(s.f) {
+		if err := s.m.stranger(s.f, src); err != nil {
 			return nil, err
 		}
 	}
 	return s.inner.Map(src)
 }
 
-// undecided has the tables compared again that somebody wrote to while an attempt lived that has come to nothing.
-func (m *migration) undecided(ctx context.Context) error {
-	if tables := m.strangers.undecided(); len(tables) > 0 {
-		return m.verifier.Doubt(ctx, tables)
+// settled says that no attempt lives, and has the tables compared again that somebody wrote to while one lived that has come to nothing.
+func (m *migration) settled(ctx context.Context) error {
+	back := m.reverse.Load()
+	if back == nil {
+		return nil
+	}
+	idle, applied := back, &m.flow
+	if m.over() {
+		idle, applied = applied, back
+	}
+	applied.strangers.accept()
+	if tables := idle.strangers.undecided(); len(tables) > 0 {
+		return applied.verifier.Doubt(ctx, tables)
 	}
 	return nil
 }
 
 // stranger makes the table of a write that is not ours unverified, durably, before its frame is published: who reads the log again does not come upon it a second time.
-func (m *migration) stranger(src *change.Change) error {
-	for _, t := range m.plan.Tables() {
-		if t.Target.Schema != src.Table.Schema || t.Target.Name != src.Table.Name {
-			continue
-		}
-		name, key := t.Source.String(), ""
-		if src.Op != change.Truncate {
-			key = src.Table.KeyString(src.KeyRow())
-		}
-		if !m.strangers.note(name, key) {
-			return nil
-		}
-		if s := m.verifier.State(); s.State != "full" && s.Tables[name].Unverified {
-			return nil
-		}
-		m.log.Warn("somebody else writes to the target", "table", t.Target.String(), "key", key)
-		return m.verifier.Doubt(context.Background(), []string{name})
+// f has read it; the other direction fills that end, and compares it.
+func (m *migration) stranger(f *flow, src *change.Change) error {
+	name, key := m.comparedAs(f, src.Table), ""
+	if name == "" {
+		return nil // a table that is not filled
 	}
-	return fmt.Errorf("a change of %s, which no table of the plan becomes", src.Table)
+	if src.Op != change.Truncate {
+		key = src.Table.KeyString(src.KeyRow())
+	}
+	if !f.strangers.note(name, key) {
+		return nil
+	}
+	other := &m.flow
+	if f == other {
+		other = m.reverse.Load()
+	}
+	if other == nil {
+		return fmt.Errorf("somebody else has changed %s, and the reverse stream, which compares it, does not run yet", src.Table)
+	}
+	if s := other.verifier.State(); s.State != "full" && s.Tables[name].Unverified {
+		return nil
+	}
+	m.log.Warn("somebody else writes", "to", f.way.fills.Other(), "table", src.Table.String(), "key", key)
+	return other.verifier.Doubt(context.Background(), []string{name})
+}
+
+// comparedAs names a table that f reads as the other direction names it, which goes by where the rows of it come from; empty: it is none of that direction.
+func (m *migration) comparedAs(f *flow, read *change.Table) string {
+	for _, t := range m.plan.Tables() {
+		switch {
+		case f == &m.flow && t.Source.Schema == read.Schema && t.Source.Name == read.Name:
+			return t.Target.String()
+		case f != &m.flow && t.Target.Schema == read.Schema && t.Target.Name == read.Name:
+			return t.Source.String()
+		}
+	}
+	return ""
 }

@@ -26,6 +26,9 @@ func (m *migration) wire(ctx context.Context) error {
 	if m.machine, err = newMachine(m.cfg, g, m); err != nil {
 		return err
 	}
+	if m.machineBack, err = newMachineBack(m.cfg, g, m); err != nil {
+		return err
+	}
 	if err := m.machine.Setup(ctx); err != nil {
 		return fmt.Errorf("set up the gates: %w", err)
 	}
@@ -40,8 +43,8 @@ func (m *migration) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// An open target takes no more from the applier, also while traffic is still to be moved.
-	m.applying.set(func(a *applying) { a.paused, a.halted = paused, m.over() || target.Gate.Open })
+	// An open target takes no more from the applier, also while traffic is still to be moved; after a rollback it starts where that says.
+	m.applying.set(func(a *applying) { a.paused, a.halted = paused, m.over() || target.Gate.Open || m.rolledBack() })
 	return nil
 }
 
@@ -107,12 +110,26 @@ func newMachine(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, 
 	var stream cutover.Stream
 	var verifier cutover.Verifier
 	if m != nil {
-		stream, verifier, cc.Logger, cc.Notify = forward{m}, comparison{m}, m.log, m.cutoverStep
+		there := func() *flow { return &m.flow }
+		stream, verifier, cc.Logger, cc.Notify = direction{m, there}, comparison{m, there}, m.log, m.cutoverStep
 		if cfg.Cutover.Reverse {
-			cc.Reverse = wayBack{m}
+			cc.Reverse = wayBack{m, m.reverse.Load}
 		}
 	}
 	return cutover.New(cc, g.source, g.target, stream, verifier)
+}
+
+// newMachineBack makes the rollback over the same gates.
+func newMachineBack(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, error) {
+	cc := cutoverConfig(cfg, g)
+	cc.Back = true
+	var stream cutover.Stream
+	var verifier cutover.Verifier
+	if m != nil {
+		stream, verifier, cc.Logger, cc.Notify = direction{m, m.reverse.Load}, comparison{m, m.reverse.Load}, m.log, m.cutoverStep
+		cc.Reverse = wayBack{m, func() *flow { return &m.flow }}
+	}
+	return cutover.New(cc, g.targetBack, g.sourceBack, stream, verifier)
 }
 
 func cutoverConfig(cfg *configs.Config, g *gates) cutover.Config {
@@ -131,21 +148,6 @@ func switchSteps(cfg *configs.Config) []cutover.Switch {
 		out = append(out, &cutover.Exec{Label: fmt.Sprintf("%d-%s", i+1, parts[len(parts)-1]), Command: s.Exec.Command, Status: s.Exec.Status, Timeout: s.Exec.Timeout})
 	}
 	return out
-}
-
-// learnDecision reads whether the newest attempt was decided.
-func (m *migration) learnDecision(ctx context.Context) error {
-	r, err := m.machine.Report(ctx, 0)
-	if errors.Is(err, cutover.ErrNothing) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if r.Verdict == cutover.VerdictCompleted {
-		m.decided.set()
-	}
-	return nil
 }
 
 // cutoverStep takes note of a step of an attempt.

@@ -326,10 +326,13 @@ func (s *MySQL) Seal(ctx context.Context, definer string) error {
 			}
 		}
 	}
-	return s.drop(ctx, func(name string) bool {
-		m := ours.FindStringSubmatch(name)
-		return m != nil && m[1] != "closed"
-	})
+	return s.drop(ctx, notSealed)
+}
+
+// notSealed are our triggers besides those of Seal.
+func notSealed(name string) bool {
+	m := ours.FindStringSubmatch(name)
+	return m != nil && m[1] != "closed"
 }
 
 var accountPattern = regexp.MustCompile(`^'[^'\\]+'@'[^'\\]+'$`)
@@ -339,11 +342,11 @@ func (s *MySQL) Unseal(ctx context.Context) error {
 	return s.drop(ctx, func(name string) bool { return ours.MatchString(name) })
 }
 
-// Remove deletes what this migration keeps in schema crossfade of the source. The triggers must be gone or sealed: while a gate trigger
-// stands, a table that it reads must not go.
+// Remove deletes what this migration keeps in schema crossfade. The triggers of a source must be gone or sealed: while a gate trigger
+// stands, a table that it reads must not go. A seal stays, also on the target.
 func (s *MySQL) Remove(ctx context.Context) error {
-	if s.side == protocol.Target { // its tables are the application's from now on
-		if err := s.Unseal(ctx); err != nil {
+	if s.side == protocol.Target { // unless it is sealed its tables are the application's from now on
+		if err := s.drop(ctx, notSealed); err != nil {
 			return err
 		}
 	}

@@ -113,12 +113,13 @@ func Settle(g Gate, e int64) Act {
 
 // Rediscover says what a failover of the side being left may have undone: the other side stands open under an epoch whose decision this
 // database does not know of. Then it is closed again before anything else, whatever its attempt says. A side that is closed, and that no attempt
-// can open, has lost nothing: the other side's epoch is above its own where a rollback was fenced and given up.
-func Rediscover(leaving DB, entered Gate) Act {
-	a := leaving.Attempt
-	known := a.Epoch == entered.Epoch && (a.State == Deciding || a.State == Decided)
-	opens := a.State.Live() || leaving.Gate.Open && leaving.Gate.Epoch < entered.Epoch
-	if entered.Open && entered.Epoch > 0 && a.Epoch <= entered.Epoch && !known && opens {
+// can open, has lost nothing: the other side's epoch is above its own where a rollback was fenced and given up. An open gate of epoch 0 was never
+// closed. With both open, the one of the lower epoch has forgotten.
+func Rediscover(leaving, entered DB) Act {
+	a, g := leaving.Attempt, entered.Gate
+	known := a.Epoch == g.Epoch && (a.State == Deciding || a.State == Decided)
+	opens := a.State.Live() || leaving.Gate.Open && leaving.Gate.Epoch <= g.Epoch
+	if g.Open && g.Epoch > 0 && a.Epoch <= g.Epoch && !known && opens {
 		return Refence
 	}
 	return Look(a)
@@ -132,14 +133,14 @@ func Survey(source, target DB) (leaving Side, act Act, epoch int64) {
 		act   Act
 		epoch int64
 	}
-	look := func(side Side, db DB, other Gate) found {
+	look := func(side Side, db, other DB) found {
 		f := found{side, Rediscover(db, other), db.Attempt.Epoch}
 		if f.act == Refence {
-			f.epoch = other.Epoch
+			f.epoch = other.Gate.Epoch
 		}
 		return f
 	}
-	first, second := look(Source, source, target.Gate), look(Target, target, source.Gate)
+	first, second := look(Source, source, target), look(Target, target, source)
 	if first.act == Rest || second.act != Rest && second.epoch < first.epoch {
 		first, second = second, first
 	}

@@ -80,7 +80,7 @@ type Rule struct {
 	// Settled: no attempt to leave this side lives. On the side entered it is about the attempt by which that side was once left: what is Deciding
 	// is settled by a gate, and so long as it is not, that gate is not closed again.
 	Settled bool
-	// Lost: this database may have forgotten attempt E, but it knows of no later one and not of E's end. Where the side is closed and no attempt can
+	// Lost: this database may have forgotten what attempt E decided, but it knows of no later one. Where the side is closed and no attempt can
 	// open it, nothing was lost.
 	Lost bool
 	// To is the attempt's state afterwards; None: unchanged.
@@ -142,7 +142,7 @@ func (r Rule) Apply(db *DB, e int64, late bool) bool {
 	case len(r.From) > 0 && (a.Epoch != e || !slices.Contains(r.From, a.State)),
 		r.Fresh && (a.State.Live() || a.State == Finalized || a.Epoch >= e),
 		r.Settled && a.State.Live(),
-		r.Lost && (a.Epoch > e || a.Epoch == e && a.State != Armed && a.State != Fenced && a.State != Deciding || !g.Open && !a.State.Live()),
+		r.Lost && (a.Epoch > e || a.Epoch == e && (a.State == Decided || a.State == Finalized) || !g.Open && !a.State.Live()),
 		r.Gate == IsOpen && !g.Open,
 		r.Gate == IsClosed && g.Open,
 		r.Epoch == Below && g.Epoch >= e,

@@ -10,6 +10,7 @@ func TestAFenceThatAFailoverLostIsClosedAgain(t *testing.T) {
 		"everything":                {Gate: open(0)},
 		"everything, after 1 and 2": {Gate: open(2), Attempt: Attempt{Decided, 1}},
 		"the fence":                 {Gate: open(2), Attempt: Attempt{Armed, 3}},
+		"the intent, and gave up":   {Gate: open(3), Attempt: Attempt{Aborted, 3}},
 		"the intent":                {Gate: closed(3), Attempt: Attempt{Fenced, 3}},
 		"the evidence":              {Gate: closed(3), Attempt: Attempt{Deciding, 3}},
 		"an older evidence":         {Gate: closed(1), Attempt: Attempt{Deciding, 1}},

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crossfade-io/crossfade/internal/control"
+	"github.com/crossfade-io/crossfade/internal/testdb"
+)
+
+// The writes move to the target, back to the source and to the target again while the application writes, and every write that was acknowledged is in both databases.
+func TestTheWritesMoveThereAndBackAndThereAgain(t *testing.T) {
+	for name, ends := range map[string]func(t *testing.T) (source, target *end){
+		"MySQL to PostgreSQL": func(t *testing.T) (source, target *end) {
+			return endOnMySQL(t, testdb.MySQL(t)), endOnPostgres(t, testdb.Postgres(t, 18))
+		},
+		"PostgreSQL to PostgreSQL": func(t *testing.T) (source, target *end) {
+			return endOnPostgres(t, testdb.Postgres(t, 15)), endOnPostgres(t, testdb.Postgres(t, 18))
+		},
+		"PostgreSQL to MariaDB": func(t *testing.T) (source, target *end) {
+			return endOnPostgres(t, testdb.Postgres(t, 18)), endOnMySQL(t, testdb.MariaDB(t, "11.8"))
+		},
+		"MariaDB to MySQL": func(t *testing.T) (source, target *end) {
+			return endOnMySQL(t, testdb.MariaDB(t, "11.8")), endOnMySQL(t, testdb.MySQL(t))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source, target := ends(t)
+			thereAndBack(t, source, target)
+		})
+	}
+}
+
+func thereAndBack(t *testing.T, source, target *end) {
+	seedTraffic(t, source, 600)
+	r := newPair(t, source, target, fmt.Sprintf("%q", source.tables), "cutover: {reverse: true, max_pause: 20s}")
+	there, back := source.user(), ""
+	acked := map[int64]bool{}
+	next := int64(0)
+	write := func(e *end, user string) *traffic {
+		w := startTraffic(t, e, e.open(user), 3, 4*time.Millisecond)
+		w.next.Store(next)
+		r.until("the application has written", time.Minute, func(control.Status) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return len(w.acked) >= 60
+		})
+		return w
+	}
+	stop := func(w *traffic) {
+		maps.Copy(acked, w.stop())
+		next = w.next.Load()
+	}
+	r.start()
+	w := write(source, there)
+	r.waitReady()
+	r.until("the target is watched", time.Minute, func(s control.Status) bool { return s.Reverse != nil && s.Reverse.State == "watching" })
+	back = target.user()
+	for turn, verb := range []string{"cutover", "rollback", "cutover", "rollback"} {
+		if exit, out, errs := r.crossfade(verb); exit != 0 {
+			t.Fatalf("%s %d: exit %d\n%s%s", verb, turn, exit, out, errs)
+		}
+		stop(w)
+		if verb == "cutover" {
+			w = write(target, back)
+			if turn > 0 {
+				r.kill()
+				r.start()
+			}
+			r.until("the way back is verified", time.Minute, func(s control.Status) bool {
+				return s.State == "completed" && s.Reverse != nil && s.Reverse.State == "applying" && s.Reverse.LastCleanAt != nil && s.Reverse.Differences == 0
+			})
+			continue
+		}
+		w = write(source, there)
+		r.until("rolled back and ready", time.Minute, func(s control.Status) bool {
+			return s.State == "rolled_back" && phaseOf(s) == "ready" && s.Reverse != nil && s.Reverse.State == "watching" && s.LagSeconds != nil
+		})
+	}
+	stop(w)
+	r.until("level", time.Minute, func(control.Status) bool {
+		return strings.Join(rowsOf(t, target, "SELECT count(*), max(id) FROM op"), "") == strings.Join(rowsOf(t, source, "SELECT count(*), max(id) FROM op"), "")
+	})
+	sameRows(t, source, target)
+	holds(t, source, acked)
+	holds(t, target, acked)
+	r.stop()
+	r.must("cleanup")
+	for name, e := range map[string]*end{"source": source, "target": target} {
+		if left := leftOf(t, e, r.name); left != "" {
+			t.Errorf("cleanup leaves on the %s: %s", name, left)
+		}
+	}
+	for user, e := range map[string]*end{there: source, back: target} {
+		db := e.open(user)
+		defer db.Close()
+		if _, err := db.ExecContext(t.Context(), "UPDATE account SET balance = 1 WHERE id = 1"); (err == nil) != (e == source) {
+			t.Errorf("after the cleanup of a migration that was rolled back a write to the %s: %v", e.engine, err)
+		}
+	}
+}
