@@ -87,16 +87,13 @@ func (m *model) broken(s *state) string {
 // atGoodRest reports whether everything is well and nobody has anything to do: L1 and L2 ask that this can always be reached without another fault.
 func (m *model) atGoodRest(s *state) bool {
 	source, target := State(s.db[0].attempt), State(s.db[1].attempt)
-	if s.gone != 0 && (State(s.db[2-s.gone].attempt) == Deciding || s.db[s.gone-1].serves()) {
-		return true // the pause ends, unless the side entered is lost during the decision itself, or when it serves
+	if s.gone != 0 { // the pause ends, unless the side entered is lost during the decision itself, or when it serves
+		return s.db[0].serves() || s.db[1].serves() || State(s.db[2-s.gone].attempt) == Deciding
 	}
 	for i := range m.instances {
 		if s.walk[i].at != atRest {
 			return false
 		}
-	}
-	if s.gone != 0 {
-		return s.db[2-s.gone].serves()
 	}
 	if s.db[0].serves() == s.db[1].serves() {
 		return false

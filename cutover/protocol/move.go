@@ -114,11 +114,12 @@ func Settle(g Gate, e int64) Act {
 // Rediscover says what a failover of the side being left may have undone: the other side stands open under an epoch whose decision this
 // database does not know of. Then it is closed again before anything else, whatever its attempt says. A side that is closed, and that no attempt
 // can open, has lost nothing: the other side's epoch is above its own where a rollback was fenced and given up. An open gate of epoch 0 was never
-// closed. With both open, the one of the lower epoch has forgotten.
+// closed. With both open, the one of the lower epoch has forgotten, or the one
+// that made the attempt by which the other was opened.
 func Rediscover(leaving, entered DB) Act {
 	a, g := leaving.Attempt, entered.Gate
 	known := a.Epoch == g.Epoch && (a.State == Deciding || a.State == Decided)
-	opens := a.State.Live() || leaving.Gate.Open && leaving.Gate.Epoch <= g.Epoch
+	opens := a.State.Live() || leaving.Gate.Open && (leaving.Gate.Epoch < g.Epoch || a.Epoch == g.Epoch)
 	if g.Open && g.Epoch > 0 && a.Epoch <= g.Epoch && !known && opens {
 		return Refence
 	}

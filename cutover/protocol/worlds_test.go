@@ -9,7 +9,6 @@ import (
 var worlds = []world{
 	{name: "one instance there and back and there", instances: 1, epochs: 3, writes: 2, faults: 0, rollback: true},
 	{name: "one instance there and back", instances: 1, epochs: 2, writes: 2, faults: 1, rollback: true},
-	{name: "two instances", instances: 2, epochs: 2, writes: 1, faults: 1},
 	{name: "two instances and a rollback", instances: 2, epochs: 2, writes: 1, faults: 1, rollback: true},
 	{name: "two late statements", instances: 1, epochs: 3, writes: 0, faults: 2, rollback: true},
 	{name: "zombie appliers", instances: 1, epochs: 2, writes: 2, faults: 1, rollback: true, zombies: true},
