@@ -9,7 +9,7 @@ P           ?= 2
 FUZZTIME    ?= 1m
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-long fuzz demo bench lint clean
+.PHONY: help build test test-long model fuzz demo bench lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: ## run every test, on real servers
 
 test-long: ## the tests and those that take hours to prove their point (build tag long)
 	$(GO) test -count 1 -p $(P) -timeout 8h -tags long ./...
+
+model: ## explore the cutover's protocol in larger worlds: minutes, and gigabytes of memory (build tag model)
+	$(GO) test -count 1 -timeout 2h -tags model -v -run Larger ./cutover/protocol
 
 fuzz: ## run each fuzz test for FUZZTIME (1m)
 	@set -e; $(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
@@ -39,8 +42,8 @@ bench: build ## measure snapshot and catch-up beside the limits of this machine
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet -tags long ./...
-	$(GO) run $(STATICCHECK) -tags long ./...
+	$(GO) vet -tags long,model ./...
+	$(GO) run $(STATICCHECK) -tags long,model ./...
 
 clean: ## remove what was built (the servers stay in the cache directory)
 	rm -rf bin

@@ -106,7 +106,7 @@ func (r *Report) setVerdict(p Past, decided string) {
 		if p.Reason != "" {
 			r.Error = &p.Reason
 		}
-	case protocol.None, protocol.Armed, protocol.Fenced, protocol.Deciding:
+	case protocol.None, protocol.Armed, protocol.Fenced, protocol.Deciding, protocol.Finalized:
 	}
 }
 

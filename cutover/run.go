@@ -126,7 +126,13 @@ func (r *run) settle(ctx context.Context) (protocol.Act, error) {
 	defer cancel()
 	t, err := r.m.entering.Read(asked)
 	if err != nil {
-		return protocol.Ask, fmt.Errorf("ask the %s's gate whether %s %d was decided: %w", r.m.to, r.m.name(), r.epoch, err)
+		next := protocol.Ask
+		again, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if v, e := r.m.leaving.Read(again); e == nil && v.Attempt != (protocol.Attempt{State: protocol.Deciding, Epoch: r.epoch}) {
+			next = protocol.Observe // another instance was answered
+		}
+		return next, fmt.Errorf("ask the %s's gate whether %s %d was decided: %w", r.m.to, r.m.name(), r.epoch, err)
 	}
 	next := protocol.Settle(t.Gate, r.epoch)
 	if next == protocol.Stop {
@@ -248,7 +254,7 @@ func (r *run) outcome() error {
 			r.m.log.Error("abort is not complete", "migration", r.m.cfg.Migration, "epoch", r.epoch, "error", r.stopped)
 		}
 		return &Aborted{Name: r.m.name(), Side: r.m.from, Epoch: r.epoch, Reason: reason, Open: r.reopened || r.state == protocol.Aborted, Settled: r.state == protocol.Aborted}
-	case protocol.None, protocol.Armed, protocol.Fenced, protocol.Deciding:
+	case protocol.None, protocol.Armed, protocol.Fenced, protocol.Deciding, protocol.Finalized:
 	}
 	if r.stopped == nil && r.cause != nil {
 		r.stopped = r.cause

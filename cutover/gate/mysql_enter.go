@@ -34,6 +34,17 @@ func (s *MySQL) checkGuard(ctx context.Context) (out []cutover.Finding, err erro
 
 // enter runs a statement of the side entered.
 func (s *MySQL) enter(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
+	var own protocol.Attempt
+	if c.Rule.ReadsAttempt() {
+		if err := s.lock(ctx, tx, c.Identity); err != nil {
+			return err
+		}
+		p, err := s.newest(ctx, tx)
+		if err != nil {
+			return err
+		}
+		own = p.Attempt
+	}
 	before, err := s.gate(ctx, tx, " FOR UPDATE")
 	if err != nil {
 		return err
@@ -45,7 +56,7 @@ func (s *MySQL) enter(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
 	if c.Identity != "" && id != c.Identity {
 		return fmt.Errorf("another server answers for the %s: %s, the cutover began on %s", s.side, id, c.Identity)
 	}
-	db := protocol.DB{Gate: before}
+	db := protocol.DB{Gate: before, Attempt: own}
 	if !c.Rule.Apply(&db, c.Epoch, false) {
 		return errUnchanged
 	}

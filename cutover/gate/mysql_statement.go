@@ -205,9 +205,9 @@ func (s *MySQL) leave(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
 // writeAttempt brings the attempt's row to its new state.
 func (s *MySQL) writeAttempt(ctx context.Context, tx *sql.Tx, a protocol.Attempt, c cutover.Call) error {
 	if c.Rule.Fresh || c.Rule.Lost {
-		_, err := tx.ExecContext(ctx, `INSERT INTO crossfade.attempt (migration, side, epoch, state, instance, source_id, target_id, started_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, NOW(6)) ON DUPLICATE KEY UPDATE state = VALUES(state)`,
-			s.cfg.Migration, s.side, a.Epoch, a.State.String(), c.Record.Instance, c.Record.SourceID, c.Record.TargetID)
+		_, err := tx.ExecContext(ctx, `INSERT INTO crossfade.attempt (migration, side, epoch, state, instance, source_id, target_id, started_at, finished_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, NOW(6), IF(?, NULL, NOW(6))) ON DUPLICATE KEY UPDATE state = VALUES(state)`,
+			s.cfg.Migration, s.side, a.Epoch, a.State.String(), c.Record.Instance, c.Record.SourceID, c.Record.TargetID, a.State.Live())
 		return err
 	}
 	set, args := "state = ?", []any{a.State.String()}

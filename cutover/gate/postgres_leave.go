@@ -161,9 +161,9 @@ func (s *Postgres) leave(ctx context.Context, tx pgx.Tx, c cutover.Call) error {
 // writeAttempt brings the attempt's row to its new state.
 func (s *Postgres) writeAttempt(ctx context.Context, tx pgx.Tx, a protocol.Attempt, c cutover.Call) error {
 	if c.Rule.Fresh || c.Rule.Lost {
-		_, err := tx.Exec(ctx, `INSERT INTO crossfade.attempt (migration, side, epoch, state, instance, source_id, target_id, started_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp()) ON CONFLICT (migration, side, epoch) DO UPDATE SET state = excluded.state`,
-			s.cfg.Migration, s.side, a.Epoch, a.State.String(), c.Record.Instance, c.Record.SourceID, c.Record.TargetID)
+		_, err := tx.Exec(ctx, `INSERT INTO crossfade.attempt (migration, side, epoch, state, instance, source_id, target_id, started_at, finished_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), CASE WHEN $8 THEN NULL ELSE clock_timestamp() END) ON CONFLICT (migration, side, epoch) DO UPDATE SET state = excluded.state`,
+			s.cfg.Migration, s.side, a.Epoch, a.State.String(), c.Record.Instance, c.Record.SourceID, c.Record.TargetID, a.State.Live())
 		return err
 	}
 	var timeout *int64

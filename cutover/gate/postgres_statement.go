@@ -76,6 +76,17 @@ func (s *Postgres) Do(ctx context.Context, c cutover.Call) (bool, error) {
 }
 
 func (s *Postgres) enter(ctx context.Context, tx pgx.Tx, c cutover.Call) error {
+	var own protocol.Attempt
+	if c.Rule.ReadsAttempt() {
+		if err := s.lock(ctx, tx, c.Identity); err != nil {
+			return err
+		}
+		p, err := s.newest(ctx, tx)
+		if err != nil {
+			return err
+		}
+		own = p.Attempt
+	}
 	g, id, err := s.gate(ctx, tx, " FOR UPDATE")
 	if err != nil {
 		return err
@@ -83,7 +94,7 @@ func (s *Postgres) enter(ctx context.Context, tx pgx.Tx, c cutover.Call) error {
 	if err := s.expect(id, c.Identity); err != nil {
 		return err
 	}
-	db := protocol.DB{Gate: g}
+	db := protocol.DB{Gate: g, Attempt: own}
 	if !c.Rule.Apply(&db, c.Epoch, false) {
 		return errUnchanged
 	}

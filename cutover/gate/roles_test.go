@@ -283,6 +283,7 @@ func TestASourceIsLeftAndEnteredAgainAndLeftAgain(t *testing.T) {
 		b.takes("fenced", false, false)
 		b.journal(b.there, 1, true, 1)
 		do(t, b.there, protocol.Begin, 1, true)
+		do(t, b.back, protocol.Claim, 2, false) // a rollback waits until the cutover is settled
 		do(t, b.there, protocol.Decide, 1, true)
 		b.journal(b.there, 1, false, 1) // it is over: nothing new is written
 		if err := b.back.Guard(t.Context()); err != nil {
@@ -343,6 +344,10 @@ func TestATargetIsEnteredAndLeftAndEnteredAgain(t *testing.T) {
 		b.journal(b.there, 4, true, 1)
 		b.takes("moved again", true, true)
 		b.issued(b.back, 800)
+		do(t, b.back, protocol.Finalize, 5, true)
+		do(t, b.back, protocol.Finalize, 6, false)
+		do(t, b.back, protocol.Arm, 6, false) // for ever
+		b.takes("finalized", true, true)
 	})
 }
 

@@ -15,6 +15,7 @@ const (
 	StepDecide Step = "decided"
 	Routed     Step = "routed"
 	Soak       Step = "soak"
+	StepFinal  Step = "finalized"
 	Undo       Step = "aborted" // the steps of an abort
 )
 
@@ -35,7 +36,7 @@ type Move struct {
 	Next [3]Act
 }
 
-// Moves is the cutover. It starts at [Arm]; an instance that knows nothing starts at [Observe].
+// Moves is the cutover. It starts at [Arm], the end of the soak at [Finalize]; an instance that knows nothing starts at [Observe].
 var Moves = []Move{
 	{Arm, StepArmed, [3]Act{Claim, Rest, Quit}},
 	{Claim, StepArmed, [3]Act{Install, Quit, Quit}},
@@ -52,6 +53,8 @@ var Moves = []Move{
 	{Open, StepDecide, [3]Act{Route, Ask, Ask}},
 	{Route, Routed, [3]Act{Decide, Stop, Stop}},
 	{Decide, Routed, [3]Act{Rest, Observe, Stop}},
+
+	{Finalize, StepFinal, [3]Act{Rest, Observe, Stop}},
 
 	{Quit, Undo, [3]Act{Reopen, Observe, Quit}},
 	{Ask, StepDecide, [3]Act{Ask, Ask, Ask}},
@@ -83,7 +86,7 @@ func Look(a Attempt) Act {
 		return Ask
 	case Aborting:
 		return Reopen
-	case None, Decided, Aborted:
+	case None, Decided, Aborted, Finalized:
 		return Rest
 	default:
 		return Stop
@@ -108,14 +111,45 @@ func Settle(g Gate, e int64) Act {
 	}
 }
 
-// Rediscover says what a failover of the side being left may have undone: the other side stands open by a decision that this database does not know of. Then it is closed again before
-// anything else, whatever its attempt says. An open gate of epoch 0 was never closed, and one whose own side was to be left under its epoch or a later one has been taken for what it is since:
-// neither is news. With both open, the one of the lower epoch has forgotten.
+// Rediscover says what a failover of the side being left may have undone: the other side stands open under an epoch whose decision this
+// database does not know of. Then it is closed again before anything else, whatever its attempt says. A side that is closed, and that no attempt
+// can open, has lost nothing: the other side's epoch is above its own where a rollback was fenced and given up. An open gate of epoch 0 was never
+// closed. With both open, the one of the lower epoch has forgotten, or the one
+// that made the attempt by which the other was opened.
 func Rediscover(leaving, entered DB) Act {
 	a, g := leaving.Attempt, entered.Gate
-	lost := !leaving.Gate.Open && g.Epoch > 0 && entered.Attempt.Epoch < g.Epoch || leaving.Gate.Open && g.Epoch > 0 && leaving.Gate.Epoch <= g.Epoch
-	if !g.Open || !lost || a.Epoch > g.Epoch || a.Epoch == g.Epoch && (a.State == Deciding || a.State == Decided) {
-		return Look(a)
+	known := a.Epoch == g.Epoch && (a.State == Deciding || a.State == Decided)
+	opens := a.State.Live() || leaving.Gate.Open && (leaving.Gate.Epoch < g.Epoch || a.Epoch == g.Epoch)
+	if g.Open && g.Epoch > 0 && a.Epoch <= g.Epoch && !known && opens {
+		return Refence
 	}
-	return Refence
+	return Look(a)
+}
+
+// Survey says what an instance that knows nothing does, given both databases: the act, the side being left by it and its epoch. At rest the side
+// that is open is the one that can be left. Of two attempts the older is settled first: the younger waits for it, see [Rule.Settled].
+func Survey(source, target DB) (leaving Side, act Act, epoch int64) {
+	type found struct {
+		side  Side
+		act   Act
+		epoch int64
+	}
+	look := func(side Side, db, other DB) found {
+		f := found{side, Rediscover(db, other), db.Attempt.Epoch}
+		if f.act == Refence {
+			f.epoch = other.Gate.Epoch
+		}
+		return f
+	}
+	first, second := look(Source, source, target), look(Target, target, source)
+	if first.act == Rest || second.act != Rest && second.epoch < first.epoch {
+		first, second = second, first
+	}
+	if first.act != Rest {
+		return first.side, first.act, first.epoch
+	}
+	if target.Gate.Open {
+		return Target, Rest, target.Attempt.Epoch
+	}
+	return Source, Rest, source.Attempt.Epoch
 }

@@ -20,6 +20,7 @@ const (
 	Yield     Act = "yield"     // give up after the epoch was raised
 	Reopen    Act = "reopen"    // open the gate of the side being left again
 	End       Act = "end"       // everything is undone
+	Finalize  Act = "finalize"  // end the soak: the side that is open is never left again
 	Refence   Act = "refence"   // a failover lost the fence after the decision: close again
 )
 
@@ -74,9 +75,13 @@ type Rule struct {
 	On  Role
 	// From: the newest attempt has epoch E and one of these states. Empty: the attempt is not looked at.
 	From []State
-	// Fresh: no attempt lives, and E is above every epoch this database has seen for the side.
+	// Fresh: no attempt to leave this side lives, E is above every epoch this database has seen for the side, and the soak has not been ended.
 	Fresh bool
-	// Lost: this database may have forgotten attempt E, but it knows of no later one and not of E's end.
+	// Settled: no attempt to leave this side lives. On the side entered it is about the attempt by which that side was once left: what is Deciding
+	// is settled by a gate, and so long as it is not, that gate is not closed again.
+	Settled bool
+	// Lost: this database may have forgotten what attempt E decided, but it knows of no later one. Where the side is closed and no attempt can
+	// open it, nothing was lost.
 	Lost bool
 	// To is the attempt's state afterwards; None: unchanged.
 	To State
@@ -94,7 +99,7 @@ type Rule struct {
 // Rules are all statements.
 var Rules = []Rule{
 	{Act: Arm, On: Leaving, Fresh: true, To: Armed, Gate: IsOpen, Epoch: Below},
-	{Act: Claim, On: Entering, Gate: IsClosed, Epoch: Below, Stamp: This},
+	{Act: Claim, On: Entering, Settled: true, Gate: IsClosed, Epoch: Below, Stamp: This},
 	{Act: Fence, On: Leaving, From: []State{Armed}, To: Fenced, Gate: IsOpen, Epoch: Below, Set: IsClosed, Stamp: This},
 	{Act: Sequences, On: Entering, Gate: IsClosed, Epoch: Same},
 	{Act: Revoke, On: Entering, Gate: IsClosed, Epoch: Same, Revoke: true},
@@ -106,6 +111,7 @@ var Rules = []Rule{
 	{Act: Yield, On: Leaving, From: []State{Deciding}, To: Aborting},
 	{Act: Reopen, On: Leaving, From: []State{Aborting}, Epoch: AtMost, Set: IsOpen},
 	{Act: End, On: Leaving, From: []State{Aborting}, To: Aborted, Gate: IsOpen},
+	{Act: Finalize, On: Leaving, Fresh: true, To: Finalized, Gate: IsOpen, Epoch: Below},
 	{Act: Refence, On: Leaving, Lost: true, To: Deciding, Epoch: AtMost, Set: IsClosed, Stamp: This},
 }
 
@@ -122,6 +128,9 @@ func RuleOf(a Act) (r Rule, ok bool) {
 // must not lock it, for the application's triggers hold it shared.
 func (r Rule) WritesGate() bool { return r.On == Entering || r.Set != Either || r.Stamp != Keep }
 
+// ReadsAttempt reports whether the newest attempt to leave the side matters to the statement. Then its row is locked, before the gate's.
+func (r Rule) ReadsAttempt() bool { return r.On == Leaving || r.Settled }
+
 // ReadsGate reports whether the gate matters to the statement at all.
 func (r Rule) ReadsGate() bool { return r.WritesGate() || r.Gate != Either || r.Epoch != AnyEpoch }
 
@@ -131,8 +140,9 @@ func (r Rule) Apply(db *DB, e int64, late bool) bool {
 	a, g := db.Attempt, db.Gate
 	switch {
 	case len(r.From) > 0 && (a.Epoch != e || !slices.Contains(r.From, a.State)),
-		r.Fresh && (a.State.Live() || a.Epoch >= e),
-		r.Lost && (a.Epoch > e || a.Epoch == e && a.State != Armed && a.State != Fenced && a.State != Deciding),
+		r.Fresh && (a.State.Live() || a.State == Finalized || a.Epoch >= e),
+		r.Settled && a.State.Live(),
+		r.Lost && (a.Epoch > e || a.Epoch == e && (a.State == Decided || a.State == Finalized) || !g.Open && !a.State.Live()),
 		r.Gate == IsOpen && !g.Open,
 		r.Gate == IsClosed && g.Open,
 		r.Epoch == Below && g.Epoch >= e,

@@ -37,17 +37,18 @@ func (r Role) String() string {
 type State uint8
 
 const (
-	None     State = iota // no attempt was ever made
-	Armed                 // the epoch is taken, gate triggers are being installed; no client sees anything
-	Fenced                // the gate of the side being left is closed
-	Deciding              // the opening of the other side may have been sent
-	Decided               // the other side is open and traffic was moved
-	Aborting              // no opening was or will be sent for this epoch; being undone
-	Aborted               // undone
+	None      State = iota // no attempt was ever made
+	Armed                  // the epoch is taken, gate triggers are being installed; no client sees anything
+	Fenced                 // the gate of the side being left is closed
+	Deciding               // the opening of the other side may have been sent
+	Decided                // the other side is open and traffic was moved
+	Aborting               // no opening was or will be sent for this epoch; being undone
+	Aborted                // undone
+	Finalized              // no attempt: whoever wrote it ended the soak, and this side, which is open, is never left again
 	states
 )
 
-var stateNames = [states]string{"NONE", "ARMED", "FENCED", "DECIDING", "DECIDED", "ABORTING", "ABORTED"}
+var stateNames = [states]string{"NONE", "ARMED", "FENCED", "DECIDING", "DECIDED", "ABORTING", "ABORTED", "FINALIZED"}
 
 func (s State) String() string {
 	if s < states {
