@@ -12,7 +12,7 @@ import (
 // Target is a database that receives rows. apply/postgres implements it.
 type Target interface {
 	// Start takes a new token for every ledger row of the migration, so that no earlier applier can commit, and returns what is durable. Rows
-	// that do not exist are made, lanes of them.
+	// that do not exist are made, lanes of them. It is refused with [ErrOpen] unless the side's gate, if it has one, is closed and no attempt to leave the side lives.
 	Start(ctx context.Context, lanes int) (*Durable, error)
 	// Session opens a connection for one lane, or for the dispatcher.
 	Session(ctx context.Context) (Session, error)
@@ -228,6 +228,9 @@ func (s *Step) KeyString(i int) string {
 
 // ErrRevoked stops an applier whose token is no longer in the ledger: another one has started, or a cutover has ended its work.
 var ErrRevoked = errors.New("the applier's token was revoked: another applier or a cutover has taken over this migration")
+
+// ErrOpen refuses an applier on a side that takes the application's writes, or is being left: it would keep a token that is good when the side is open.
+var ErrOpen = errors.New("this side is open for the application, or is being left: nothing is applied to it")
 
 // ErrMoved says that the ledger row was not found with the token and sequence of the transaction.
 var ErrMoved = errors.New("the ledger has moved")

@@ -212,6 +212,9 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 	}
 	defer s.Close()
 	err = s.alone(ctx, func() (err error) {
+		if err := s.closed(ctx); err != nil {
+			return err
+		}
 		if d.Token, err = s.newToken(ctx); err != nil {
 			return err
 		}
@@ -237,6 +240,23 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 		return err
 	})
 	return d, err
+}
+
+// closed says by a nil error that the side is closed, and keeps it so until the transaction ends.
+func (s *session) closed(ctx context.Context) error {
+	there, err := s.rows(ctx, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'crossfade' AND TABLE_NAME IN ('gate', 'attempt')")
+	if err != nil || there[0][0] != "2" {
+		return err
+	}
+	gate, err := s.rows(ctx, "SELECT state FROM crossfade.gate WHERE "+s.mine()+" LOCK IN SHARE MODE")
+	if err != nil || len(gate) == 0 {
+		return err
+	}
+	live, err := s.rows(ctx, "SELECT 1 FROM crossfade.attempt WHERE "+s.mine()+" AND state IN ('ARMED', 'FENCED', 'DECIDING', 'ABORTING')")
+	if err == nil && (gate[0][0] == "open" || len(live) > 0) {
+		err = apply.ErrOpen
+	}
+	return err
 }
 
 // newLanes makes the ledger's rows, with token 1.

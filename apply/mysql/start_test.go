@@ -62,6 +62,24 @@ func TestAnApplierStartsBehindTheFrameThatItIsTold(t *testing.T) {
 		if err := s.Apply(t.Context(), tx); !errors.Is(err, apply.ErrMoved) {
 			t.Errorf("an applier with an earlier token: %v", err)
 		}
+		for _, q := range []string{"CREATE TABLE IF NOT EXISTS crossfade.gate (migration varchar(64), side varchar(16), state varchar(16), epoch bigint)", "CREATE TABLE IF NOT EXISTS crossfade.attempt (migration varchar(64), side varchar(16), epoch bigint, state varchar(16))",
+			"INSERT INTO crossfade.gate (migration, side, state, epoch) VALUES ('" + w.Name + "', 'source', 'open', 1)"} {
+			w.Exec(t, q)
+		}
+		defer w.Exec(t, "DELETE FROM crossfade.gate WHERE migration = '"+w.Name+"'; DELETE FROM crossfade.attempt WHERE migration = '"+w.Name+"'")
+		refused := func(when string) {
+			t.Helper()
+			if _, err := back.Start(t.Context(), 2); !errors.Is(err, apply.ErrOpen) {
+				t.Errorf("an applier %s: %v", when, err)
+			}
+		}
+		refused("of an open side")
+		w.Exec(t, "UPDATE crossfade.gate SET state = 'closed' WHERE migration = '"+w.Name+"'; INSERT INTO crossfade.attempt (migration, side, epoch, state) VALUES ('"+w.Name+"', 'source', 2, 'FENCED')")
+		refused("of a side that is being left")
+		w.Exec(t, "UPDATE crossfade.attempt SET state = 'DECIDED' WHERE migration = '"+w.Name+"'")
+		if _, err := back.Start(t.Context(), 2); err != nil {
+			t.Errorf("an applier of a side that was left: %v", err)
+		}
 		if err := back.Remove(t.Context()); err != nil {
 			t.Fatal(err)
 		}

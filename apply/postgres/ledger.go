@@ -135,6 +135,9 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 		if _, err := s.exec(ctx, lockKey); err != nil {
 			return err
 		}
+		if err := s.closed(ctx); err != nil {
+			return err
+		}
 		token, err := s.newToken(ctx)
 		if err != nil {
 			return err
@@ -162,6 +165,23 @@ func (t *Target) Start(ctx context.Context, lanes int) (*apply.Durable, error) {
 		return err
 	})
 	return d, err
+}
+
+// closed says by a nil error that the side is closed, and keeps it so until the transaction ends.
+func (s *session) closed(ctx context.Context) error {
+	rows, err := s.query(ctx, "SELECT pg_catalog.to_regclass('crossfade.gate') IS NOT NULL AND pg_catalog.to_regclass('crossfade.attempt') IS NOT NULL")
+	if err != nil || string(rows[0][0]) != "t" {
+		return err
+	}
+	gate, err := s.query(ctx, "SELECT state FROM crossfade.gate WHERE migration = $1 AND side = $2 FOR SHARE", s.target.migration, s.target.side)
+	if err != nil || len(gate) == 0 {
+		return err
+	}
+	live, err := s.query(ctx, "SELECT 1 FROM crossfade.attempt WHERE migration = $1 AND side = $2 AND state IN ('ARMED', 'FENCED', 'DECIDING', 'ABORTING')", s.target.migration, s.target.side)
+	if err == nil && (string(gate[0][0]) == "open" || len(live) > 0) {
+		err = apply.ErrOpen
+	}
+	return err
 }
 
 // newLanes makes the ledger's rows, with token 1.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/crossfade-io/crossfade/apply"
@@ -31,4 +32,18 @@ func TestAnApplierStartsBehindTheFrameThatItIsTold(t *testing.T) {
 	w.applier.Pause()
 	startAt(place)
 	w.expect("SELECT min(seq)::text FROM crossfade.ledger", "3")
+	w.db.Exec(t, "CREATE TABLE crossfade.gate (migration text, side text, state text); CREATE TABLE crossfade.attempt (migration text, side text, epoch bigint, state text); INSERT INTO crossfade.gate VALUES ('test', 'target', 'open')")
+	refused := func(when string) {
+		t.Helper()
+		if _, err := w.target.Start(t.Context(), 2); !errors.Is(err, apply.ErrOpen) {
+			t.Errorf("an applier %s: %v", when, err)
+		}
+	}
+	refused("of an open side")
+	w.db.Exec(t, "UPDATE crossfade.gate SET state = 'closed'; INSERT INTO crossfade.attempt VALUES ('test', 'target', 2, 'ABORTING')")
+	refused("of a side that is being left")
+	w.db.Exec(t, "UPDATE crossfade.attempt SET state = 'ABORTED'")
+	if _, err := w.target.Start(t.Context(), 2); err != nil {
+		t.Errorf("an applier of a side that nobody leaves: %v", err)
+	}
 }
