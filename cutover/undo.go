@@ -32,7 +32,7 @@ func (r *run) undo(a protocol.Act) (protocol.Outcome, error) {
 	case protocol.Reopen:
 		return r.reopen(ctx)
 	case protocol.Resume:
-		return r.say(a, func() error { return r.m.stream.Resume(ctx) }, "start an applier with a new token")
+		return r.say(a, func() error { return errors.Join(r.unpauseAll(ctx), r.m.stream.Resume(ctx)) }, "let clients of poolers go on, and start an applier with a new token")
 	case protocol.Disarm:
 		return r.say(a, func() error { return r.m.leaving.Uninstall(ctx, r.epoch) }, "remove the gate triggers")
 	case protocol.End:
