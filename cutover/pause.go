@@ -117,7 +117,11 @@ func (r *run) unpauseAll(ctx context.Context) error {
 			return nil
 		}
 	}
-	return atOnce(poolers, func(p Pooler) error { return r.m.unpause(ctx, p, r.m.from) })
+	err := atOnce(poolers, func(p Pooler) error { return r.m.unpause(ctx, p, r.m.from) })
+	if err == nil && !r.first.IsZero() {
+		r.heldBack = time.Since(r.first)
+	}
+	return err
 }
 
 // rest sees to it that at rest no pooler stands paused by an attempt: one that an instance sent PAUSE to while another ended its attempt.

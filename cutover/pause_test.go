@@ -221,14 +221,14 @@ func TestAnAttemptThatAbortsLetsClientsGoOnAtTheSource(t *testing.T) {
 	r := newPooled(t, 2)
 	l := r.load()
 	for _, at := range []string{"hold:before", "fence:after", "verify:before", "begin:before"} {
-		_, err := r.instance(func(name string) error {
+		rep, err := r.instance(func(name string) error {
 			if name == at {
 				return errors.New("the network is away")
 			}
 			return nil
 		}).Cutover(t.Context())
-		if a, ok := aborted(err); !ok || !a.Open || !a.Settled {
-			t.Errorf("%s: %v", at, err)
+		if a, ok := aborted(err); !ok || !a.Open || !a.Settled || rep.ClientPauseMS == 0 || rep.ClientPauseMS < rep.WritePauseMS {
+			t.Errorf("%s: %v, clients were held for %d ms, writes for %d ms", at, err, rep.ClientPauseMS, rep.WritePauseMS)
 		}
 		r.stand(at, protocol.Source)
 		n := l.done.Load()
