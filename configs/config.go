@@ -211,7 +211,7 @@ type Cutover struct {
 	MaxLag time.Duration `yaml:"max_lag"`
 	// MaxPause is the longest predicted write pause that is accepted. Default: 2s.
 	MaxPause time.Duration `yaml:"max_pause"`
-	// Timeout from the fence to the decision; past it the attempt aborts by itself. Default: 30s.
+	// Timeout from the first effect on clients to the decision; past it the attempt aborts by itself. Default: 30s.
 	Timeout time.Duration `yaml:"timeout"`
 	// Reverse keeps the old database current after the cutover, so that a rollback loses nothing. Default: false in this version.
 	Reverse bool `yaml:"reverse"`

@@ -13,8 +13,6 @@ var unbuilt = []struct {
 	{columns("reverse", func(r ColumnRule) bool { return !r.Reverse.IsZero() }), "remove it: the way back leaves a column alone that nothing fills, and an inserted row gets its default"},
 	{key("snapshot.no_key", func(c *Config) bool { return c.Snapshot.NoKey != "" }), "remove it, and give every table a key or leave it out of source.tables"},
 	{key("apply.consistency", func(c *Config) bool { return c.Apply.Consistency == ConsistencyTransactions }), "use lanes"},
-	{steps("pgbouncer", func(s SwitchStep) bool { return s.PgBouncer != nil }), "use an exec step"},
-	{steps("http", func(s SwitchStep) bool { return s.HTTP != nil }), "use an exec step"},
 	{key("cutover.guards", func(c *Config) bool { return len(c.Cutover.Guards) > 0 }), "remove them"},
 	{key("api.listen", func(c *Config) bool { return c.API.remote() }), "listen on 127.0.0.1, or on nothing: other addresses need token and TLS"},
 	{key("api.token_file", func(c *Config) bool { return c.API.TokenFile != "" }), "remove it, and listen on 127.0.0.1"},
@@ -39,18 +37,6 @@ func key(path string, used func(*Config) bool) func(*Config) []string {
 			return []string{path}
 		}
 		return nil
-	}
-}
-
-func steps(kind string, used func(SwitchStep) bool) func(*Config) []string {
-	return func(c *Config) []string {
-		var paths []string
-		for i, step := range c.Cutover.Switch {
-			if used(step) {
-				paths = append(paths, fmt.Sprintf("cutover.switch[%d].%s", i, kind))
-			}
-		}
-		return paths
 	}
 }
 

@@ -98,24 +98,15 @@ func TestWhatIsNotBuiltIsRefusedByName(t *testing.T) {
 		}
 		return u
 	}
-	hook, err := ParseEndpoint("https://deploy/switch")
-	if err != nil {
-		t.Fatal(err)
-	}
 	cases := map[string]func(c *Config){
-		"source.read_url":        func(c *Config) { c.Source.ReadURL = mustURL("mysql://u@h/d") },
-		"snapshot.no_key":        func(c *Config) { c.Snapshot.NoKey = NoKeyCopy },
-		"apply.consistency":      func(c *Config) { c.Apply.Consistency = ConsistencyTransactions },
-		"cutover.guards":         func(c *Config) { c.Cutover.Guards = []Guard{{When: "lag > 5s", Do: "warn"}} },
-		"api.listen":             func(c *Config) { c.API.Listen = "0.0.0.0:7070" },
-		"api.token_file":         func(c *Config) { c.API.TokenFile = "/t" },
-		"api.cert_file":          func(c *Config) { c.API.CertFile = "/c" },
-		"api.key_file":           func(c *Config) { c.API.KeyFile = "/k" },
-		"cutover.switch[0].http": func(c *Config) { c.Cutover.Switch = []SwitchStep{{HTTP: &HTTPStep{URL: hook, Timeout: time.Second}}} },
-		"cutover.switch[1].pgbouncer": func(c *Config) {
-			exec := &ExecStep{Command: []string{"a"}, Status: []string{"b"}, Timeout: time.Second}
-			c.Cutover.Switch = []SwitchStep{{Exec: exec}, {PgBouncer: &PgBouncerStep{Admin: mustURL("postgres://u@h/d"), Database: "d", Ini: "/i"}}}
-		},
+		"source.read_url":   func(c *Config) { c.Source.ReadURL = mustURL("mysql://u@h/d") },
+		"snapshot.no_key":   func(c *Config) { c.Snapshot.NoKey = NoKeyCopy },
+		"apply.consistency": func(c *Config) { c.Apply.Consistency = ConsistencyTransactions },
+		"cutover.guards":    func(c *Config) { c.Cutover.Guards = []Guard{{When: "lag > 5s", Do: "warn"}} },
+		"api.listen":        func(c *Config) { c.API.Listen = "0.0.0.0:7070" },
+		"api.token_file":    func(c *Config) { c.API.TokenFile = "/t" },
+		"api.cert_file":     func(c *Config) { c.API.CertFile = "/c" },
+		"api.key_file":      func(c *Config) { c.API.KeyFile = "/k" },
 		"transform.tables[0].columns[0].mask": func(c *Config) {
 			c.Transform.Tables = []TableRule{{Source: "shop.a", Columns: []ColumnRule{{Source: "a", Mask: "hmac"}}}}
 		},

@@ -118,16 +118,6 @@ func (r *run) install(ctx context.Context) error {
 	return nil
 }
 
-type pausedEvidence struct {
-	Poolers int `json:"poolers"`
-}
-
-func (r *run) pause(context.Context) error {
-	r.begin(protocol.Paused)
-	r.finish(protocol.Paused, OutcomeDone, pausedEvidence{})
-	return nil
-}
-
 // hold opens the read of every source table before the fence, so that there is no moment after the marker in which a TRUNCATE could pass;
 // and with it open it looks that every trigger stands, for now none can be dropped.
 func (r *run) hold(ctx context.Context) error {

@@ -265,7 +265,7 @@ func (m *Machine) Abort(ctx context.Context) error {
 }
 
 // Recover settles what an earlier instance left: it aborts what was not decided and carries forward what was. It is called when the process
-// starts and from time to time while nothing else runs; at rest it changes nothing. It does not run a switch step again that failed.
+// starts and from time to time while nothing else runs; at rest it only lets clients of poolers go on. It does not run a switch step again that failed.
 func (m *Machine) Recover(ctx context.Context) error {
 	select {
 	case m.busy <- struct{}{}:
@@ -280,8 +280,11 @@ func (m *Machine) Recover(ctx context.Context) error {
 	r := m.newRun(ctx)
 	defer r.close()
 	at, err := r.look(ctx)
-	if err != nil || at == protocol.Rest {
+	if err != nil {
 		return err
+	}
+	if at == protocol.Rest {
+		return m.rest(ctx)
 	}
 	m.log.Warn("an attempt was left unfinished", "migration", m.cfg.Migration, "epoch", r.epoch, "state", r.state.String(), "by", r.record.Instance)
 	r.cause = fmt.Errorf("instance %s ended during it", r.record.Instance)

@@ -235,7 +235,7 @@ func (r *Report) add(e Entry) error {
 		if err := read(&v); err != nil {
 			return err
 		}
-		r.WritePauseMS, r.ClientPauseMS = v.WritePauseMS, v.WritePauseMS
+		r.WritePauseMS, r.ClientPauseMS = v.WritePauseMS, max(v.WritePauseMS, v.ClientPauseMS)
 		r.Error = &v.Reason
 	default: // steps whose evidence stands for itself
 	}

@@ -63,10 +63,14 @@ func (r *run) route() (protocol.Outcome, error) {
 	if err := r.recordOnTarget(ctx); err != nil {
 		return protocol.Failed, err
 	}
+	var moved time.Time // the last pooler: its clients go on
 	for _, s := range r.m.cfg.Switch {
 		if err := r.runSwitch(ctx, s); err != nil {
 			r.switchStep = s.Name()
 			return protocol.Failed, err
+		}
+		if _, ok := s.(Pooler); ok {
+			moved = time.Now()
 		}
 		if err := r.life.Err(); err != nil {
 			return protocol.Failed, fmt.Errorf("stopped between switch steps: %w", context.Cause(r.life))
@@ -74,7 +78,10 @@ func (r *run) route() (protocol.Outcome, error) {
 	}
 	done := routedEvidence{Steps: len(r.m.cfg.Switch)}
 	if !r.first.IsZero() {
-		done.ClientPauseMS = time.Since(r.first).Milliseconds()
+		if moved.IsZero() {
+			moved = time.Now()
+		}
+		done.ClientPauseMS = moved.Sub(r.first).Milliseconds()
 	}
 	r.finish(protocol.Routed, OutcomeDone, done)
 	if err := r.recordOnTarget(ctx); err != nil {
@@ -140,6 +147,10 @@ func (r *run) runSwitch(ctx context.Context, s Switch) error {
 	}
 	if last, found := lastRun(known, name); found {
 		switch {
+		case last.DoneAt.IsZero() && repeatable(s):
+			if err := r.attest(ctx, last, OutcomeDropped, switchEvidence{Note: "left without an outcome; it may be repeated"}); err != nil {
+				return err
+			}
 		case last.DoneAt.IsZero():
 			return r.askSwitch(ctx, s, env, last, fmt.Errorf("instance %s began it at %s and left no outcome", last.Instance, last.IntentAt.UTC().Format(time.RFC3339)))
 		case last.Outcome == OutcomeDone:
@@ -202,6 +213,11 @@ func (r *run) runSwitch(ctx context.Context, s Switch) error {
 
 // askSwitch settles a step of unknown outcome by its status, or leaves it to a person.
 func (r *run) askSwitch(ctx context.Context, s Switch, env SwitchEnv, e Entry, why error) error {
+	if p, ok := s.(Pooler); ok {
+		if err := r.m.unpause(ctx, p, env.Active); err != nil {
+			why = fmt.Errorf("%w (%w)", why, err)
+		}
+	}
 	at, err := s.Active(ctx, env)
 	if err == nil && at == env.Active {
 		return r.attest(ctx, e, OutcomeDone, switchEvidence{Active: at, Note: "found moved: " + why.Error()})

@@ -39,6 +39,7 @@ type run struct {
 	result                Verification
 	reopened              bool
 	undonePause           time.Duration // fence to open again
+	heldBack              time.Duration // first PAUSE to all poolers resumed
 	freed                 int           // connections ended for it
 	cause                 error         // why the attempt is given up
 	stopped               error         // why the walk cannot go on now

@@ -13,6 +13,8 @@ type abortedEvidence struct {
 	Reason       string `json:"reason"`
 	WritePauseMS int64  `json:"write_pause_ms"` // from the fence to the source open again
 	Freed        int    `json:"connections_ended,omitempty"`
+	// ClientPauseMS is from the first PAUSE of a pooler to all of them resumed.
+	ClientPauseMS int64 `json:"client_pause_ms,omitempty"`
 }
 
 // undo runs the acts that end an attempt. They use the context that outlives a request to stop.
@@ -32,12 +34,12 @@ func (r *run) undo(a protocol.Act) (protocol.Outcome, error) {
 	case protocol.Reopen:
 		return r.reopen(ctx)
 	case protocol.Resume:
-		return r.say(a, func() error { return r.m.stream.Resume(ctx) }, "start an applier with a new token")
+		return r.say(a, func() error { return errors.Join(r.unpauseAll(ctx), r.m.stream.Resume(ctx)) }, "let clients of poolers go on, and start an applier with a new token")
 	case protocol.Disarm:
 		return r.say(a, func() error { return r.m.leaving.Uninstall(ctx, r.epoch) }, "remove the gate triggers")
 	case protocol.End:
 		if r.cause != nil {
-			r.finish(protocol.Undo, OutcomeDone, abortedEvidence{r.cause.Error(), r.undonePause.Milliseconds(), r.freed})
+			r.finish(protocol.Undo, OutcomeDone, abortedEvidence{r.cause.Error(), r.undonePause.Milliseconds(), r.freed, r.heldBack.Milliseconds()})
 		} else {
 			r.finish(protocol.Undo, OutcomeDone, abortedEvidence{Reason: r.record.Reason})
 		}

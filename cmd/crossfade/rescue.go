@@ -25,7 +25,10 @@ func (m *migration) rescue(ctx context.Context, unreachable error) error {
 		return err
 	}
 	defer g.close()
-	cc := cutoverConfig(m.cfg, g)
+	cc, err := cutoverConfig(m.cfg, g)
+	if err != nil {
+		return err
+	}
 	cc.Logger = m.log
 	machine, err := cutover.New(cc, g.source, g.target, noStream{unreachable}, nil)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/crossfade-io/crossfade/capture"
@@ -106,7 +105,10 @@ func (s streamView) WaitApplied(ctx context.Context, seq uint64) error {
 
 // newMachine makes the cutover over the two gates. Without a running migration (m is nil) it can only report.
 func newMachine(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, error) {
-	cc := cutoverConfig(cfg, g)
+	cc, err := cutoverConfig(cfg, g)
+	if err != nil {
+		return nil, err
+	}
 	var stream cutover.Stream
 	var verifier cutover.Verifier
 	if m != nil {
@@ -121,7 +123,10 @@ func newMachine(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, 
 
 // newMachineBack makes the rollback over the same gates.
 func newMachineBack(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, error) {
-	cc := cutoverConfig(cfg, g)
+	cc, err := cutoverConfig(cfg, g)
+	if err != nil {
+		return nil, err
+	}
 	cc.Back = true
 	var stream cutover.Stream
 	var verifier cutover.Verifier
@@ -132,22 +137,10 @@ func newMachineBack(cfg *configs.Config, g *gates, m *migration) (*cutover.Machi
 	return cutover.New(cc, g.targetBack, g.sourceBack, stream, verifier)
 }
 
-func cutoverConfig(cfg *configs.Config, g *gates) cutover.Config {
+func cutoverConfig(cfg *configs.Config, g *gates) (cutover.Config, error) {
+	steps, err := switchSteps(cfg)
 	return cutover.Config{Migration: databaseName(cfg.Name), Tables: g.tables, MaxLag: cfg.Cutover.MaxLag, MaxPause: cfg.Cutover.MaxPause, Timeout: cfg.Cutover.Timeout,
-		Switch: switchSteps(cfg), SourceURL: cfg.Source.URL.WithoutPassword(), TargetURL: cfg.Target.URL.WithoutPassword()}
-}
-
-// switchSteps are the configured steps that move traffic.
-func switchSteps(cfg *configs.Config) []cutover.Switch {
-	var out []cutover.Switch
-	for i, s := range cfg.Cutover.Switch {
-		if s.Exec == nil {
-			continue // the others are refused by the configuration of this version
-		}
-		parts := strings.Split(s.Exec.Command[0], "/")
-		out = append(out, &cutover.Exec{Label: fmt.Sprintf("%d-%s", i+1, parts[len(parts)-1]), Command: s.Exec.Command, Status: s.Exec.Status, Timeout: s.Exec.Timeout})
-	}
-	return out
+		Switch: steps, SourceURL: cfg.Source.URL.WithoutPassword(), TargetURL: cfg.Target.URL.WithoutPassword()}, err
 }
 
 // cutoverStep takes note of a step of an attempt.
