@@ -175,7 +175,7 @@ func (g *gates) settle(ctx context.Context, cfg *configs.Config, openOld bool) (
 		return "", nil
 	case err != nil && !errors.Is(err, cutover.ErrNothing):
 		return "", err
-	case newest.Verdict == cutover.VerdictRunning:
+	case err == nil && newest.Verdict == cutover.VerdictRunning:
 		return "", control.Fail(control.ExitRefused, errors.New("a cutover or a rollback is between its beginning and its decision"), "start the daemon, which settles it")
 	}
 	moved, err := decidedAt(ctx, there, cutover.VerdictCompleted)
