@@ -25,7 +25,7 @@ func (m *Machine) decidedVerdict() string {
 }
 
 func (m *Machine) empty(verdict string) Report {
-	r := Report{decided: m.decidedVerdict(), Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Tables: []TableResult{}, Sequences: []ReportSequence{}, Guards: []Guard{},
+	r := Report{decided: m.decidedVerdict(), Direction: m.direction(), Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Tables: []TableResult{}, Sequences: []ReportSequence{}, Guards: []Guard{},
 		Lossy: []Lossy{}, Differences: []Difference{}, Reasons: []Finding{}, Warnings: []Finding{}}
 	return r
 }
@@ -255,7 +255,11 @@ func (r *Report) since(step protocol.Step, e Entry) int64 {
 // Markdown renders the report for people.
 func (r *Report) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Cutover of %s\n\n", r.Migration)
+	what := "Cutover"
+	if r.Direction == reverse {
+		what = "Rollback"
+	}
+	fmt.Fprintf(&b, "# %s of %s\n\n", what, r.Migration)
 	fmt.Fprintf(&b, "Verdict: **%s**", r.Verdict)
 	if r.Attempt > 0 {
 		fmt.Fprintf(&b, " (attempt %d)", r.Attempt)

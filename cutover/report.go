@@ -16,7 +16,8 @@ const (
 type Report struct {
 	Verdict          string           `json:"verdict"`
 	Migration        string           `json:"migration"`
-	Attempt          int64            `json:"attempt"` // its epoch; 0: none was made
+	Direction        string           `json:"direction"` // forward; reverse: of a rollback
+	Attempt          int64            `json:"attempt"`   // its epoch; 0: none was made
 	Error            *string          `json:"error"`
 	WritePauseMS     int64            `json:"write_pause_ms"`  // from the fence closing to the target open
 	ClientPauseMS    int64            `json:"client_pause_ms"` // from the first effect a client could see to traffic moved

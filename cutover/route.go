@@ -242,14 +242,20 @@ func (r *run) attest(ctx context.Context, e Entry, outcome string, v switchEvide
 	return nil
 }
 
+// Directions, as switch steps and reports name them.
+const forward, reverse = "forward", "reverse"
+
+func (m *Machine) direction() string {
+	if m.cfg.Back {
+		return reverse
+	}
+	return forward
+}
+
 func (m *Machine) switchEnv(epoch int64, active protocol.Side) SwitchEnv {
 	url := m.cfg.SourceURL
 	if active == protocol.Target {
 		url = m.cfg.TargetURL
 	}
-	direction := "forward"
-	if m.cfg.Back {
-		direction = "reverse"
-	}
-	return SwitchEnv{Migration: m.cfg.Migration, Epoch: epoch, Direction: direction, Active: active, ActiveURL: url}
+	return SwitchEnv{Migration: m.cfg.Migration, Epoch: epoch, Direction: m.direction(), Active: active, ActiveURL: url}
 }

@@ -25,7 +25,7 @@ func (t *Target) Check(ctx context.Context, tables []apply.TableSetup) ([]catalo
 			return err
 		}
 		for i := range tables {
-			if err := c.table(ctx, &tables[i], registered[tables[i].Source]); err != nil {
+			if err := c.table(ctx, &tables[i], tables[i].Filled || registered[tables[i].Source]); err != nil {
 				return err
 			}
 		}

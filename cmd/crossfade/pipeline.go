@@ -61,6 +61,9 @@ func (f *flow) kept() func() uint64 {
 		return nil
 	}
 	return func() uint64 {
+		if f.applying.idle() { // nothing is applied in this direction: what is in the stream is all that will be
+			return math.MaxUint64
+		}
 		if a := f.applying.now(); a != nil {
 			return a.Floor()
 		}
@@ -250,6 +253,13 @@ func (a *applying) now() *apply.Applier {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.applier
+}
+
+// idle: a cutover has ended its work.
+func (a *applying) idle() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.halted
 }
 
 func (a *applying) wanted() bool {

@@ -24,7 +24,7 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 }).Parse(`<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
-<title>Cutover of {{.Migration}}</title>
+<title>{{if eq .Direction "reverse"}}Rollback{{else}}Cutover{{end}} of {{.Migration}}</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1b1f24 }
 table { border-collapse: collapse; margin: 0 0 1.5rem }
@@ -33,7 +33,7 @@ th, td { border: 1px solid #d0d7de; padding: .3rem .6rem; text-align: left; vert
 td.n { text-align: right; font-variant-numeric: tabular-nums }
 code { font-size: .85em; overflow-wrap: anywhere }
 </style>
-<h1>Cutover of {{.Migration}}</h1>
+<h1>{{if eq .Direction "reverse"}}Rollback{{else}}Cutover{{end}} of {{.Migration}}</h1>
 <p>Verdict: <strong>{{.Verdict}}</strong>{{if .Attempt}} (attempt {{.Attempt}}){{end}}</p>
 {{with .Error}}<p>Why: {{.}}</p>{{end}}
 <table>

@@ -321,14 +321,21 @@ func (m *migration) checkReverse(ctx context.Context) (out []catalog.Finding, er
 	if !m.cfg.Cutover.Reverse {
 		return nil, nil
 	}
-	if _, err := transform.Reverse(m.plan, nil, false); err != nil {
-		var mistakes transform.Mistakes
-		if !errors.As(err, &mistakes) {
+	back := &flow{cfg: m.cfg, log: m.log, way: reverseWay(m.cfg, m.plan)}
+	var mistakes transform.Mistakes
+	switch back.plan, err = transform.Reverse(m.plan, nil, false); {
+	case errors.As(err, &mistakes):
+		out = append(out, mistakes...)
+	case err != nil:
+		return nil, err
+	default:
+		found, err := back.checkFilled(ctx)
+		if err != nil {
 			return nil, err
 		}
-		out = append(out, mistakes...)
+		out = append(out, found...)
 	}
-	source, err := openSource(ctx, m.cfg, reverseWay(m.cfg, m.plan), m.log)
+	source, err := openSource(ctx, m.cfg, back.way, m.log)
 	if err != nil {
 		return nil, err
 	}
@@ -338,16 +345,37 @@ func (m *migration) checkReverse(ctx context.Context) (out []catalog.Finding, er
 		return nil, err
 	}
 	for _, f := range found {
-		if f.Code == "tables" { // they are not there yet
-			continue
+		if f.Code != "tables" { // they are not there yet
+			out = append(out, ofWayBack("target", f))
 		}
-		f.Object = "target: " + f.Object
-		if f.Severity == catalog.Error {
-			f.Remedy += "; or set cutover.reverse: false and do without a way back"
-		}
-		out = append(out, f)
 	}
 	return out, nil
+}
+
+// checkFilled proves that the source takes what would be applied to it.
+func (f *flow) checkFilled(ctx context.Context) (out []catalog.Finding, err error) {
+	to, err := openApplied(ctx, f.cfg, f.way, f.log)
+	if err != nil {
+		return nil, err
+	}
+	defer to.Close()
+	found, err := to.Check(ctx, f.setups())
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range found {
+		out = append(out, ofWayBack("source", one))
+	}
+	return out, nil
+}
+
+// ofWayBack says that a finding stands against the way back only.
+func ofWayBack(end string, f catalog.Finding) catalog.Finding {
+	f.Object = end + ", for the way back: " + f.Object
+	if f.Severity == catalog.Error {
+		f.Remedy += "; or set cutover.reverse: false and do without a way back"
+	}
+	return f
 }
 
 // removeReverse removes what the way back keeps at both ends, also when it has been switched off since.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/crossfade-io/crossfade/internal/control"
+	"github.com/crossfade-io/crossfade/internal/testdb"
 )
 
 // The writes move to the target, back to the source and to the target again while the application writes, and every write that was acknowledged is in both databases.
@@ -54,7 +55,13 @@ func thereAndBack(t *testing.T, source, target *end) {
 			r.until("the way back is verified", time.Minute, func(s control.Status) bool {
 				return s.State == "completed" && s.Reverse != nil && s.Reverse.State == "applying" && s.Reverse.LastCleanAt != nil && s.Reverse.Differences == 0
 			})
+			if exit, out, errs := r.crossfade("verify"); exit != 0 {
+				t.Errorf("verify in the soak: exit %d\n%s%s", exit, out, errs)
+			}
 			continue
+		}
+		if rep := r.report(); rep.Verdict != "rolled_back" || rep.Direction != "reverse" || rep.WritePauseMS == 0 {
+			t.Errorf("report of the rollback: %+v", rep)
 		}
 		w = write(source, there)
 		r.until("rolled back and ready", time.Minute, func(s control.Status) bool {
@@ -82,4 +89,53 @@ func thereAndBack(t *testing.T, source, target *end) {
 			t.Errorf("after the cleanup of a migration that was rolled back a write to the %s: %v", e.engine, err)
 		}
 	}
+}
+
+// A rollback that comes to nothing leaves the target serving and the way back open: here a transaction that has written on the target does not end.
+func TestARollbackThatIsAbortedLeavesTheTargetServing(t *testing.T) {
+	source, target := endOnMySQL(t, testdb.MySQL(t)), endOnPostgres(t, testdb.Postgres(t, 18))
+	seedTraffic(t, source, 100)
+	r := newPair(t, source, target, fmt.Sprintf("%q", source.tables), "cutover: {reverse: true, max_pause: 2s}")
+	r.start()
+	r.waitReady()
+	r.until("the target is watched", time.Minute, func(s control.Status) bool { return s.Reverse != nil && s.Reverse.State == "watching" })
+	if exit, out, errs := r.crossfade("rollback"); exit != 3 {
+		t.Errorf("a rollback of nothing: exit %d\n%s%s", exit, out, errs)
+	}
+	user := target.user()
+	r.must("cutover")
+	soaking := func() {
+		t.Helper()
+		r.until("soaking", time.Minute, func(s control.Status) bool {
+			return s.State == "completed" && s.Reverse.State == "applying" && s.Reverse.LastCleanAt != nil && s.Reverse.LagSeconds != nil && *s.Reverse.LagSeconds == 0
+		})
+	}
+	soaking()
+	db := target.open(user)
+	defer db.Close()
+	open, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open.ExecContext(t.Context(), "UPDATE account SET balance = balance + 1 WHERE id = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if exit, out, errs := r.crossfade("rollback"); exit != 5 || !strings.Contains(errs, "the target is open") {
+		t.Errorf("a rollback beside an open transaction: exit %d\n%s%s", exit, out, errs)
+	}
+	if err := open.Commit(); err != nil {
+		t.Errorf("the transaction beside a rollback that was aborted: %v", err)
+	}
+	if rep := r.report(); rep.Verdict != "aborted" || rep.Direction != "reverse" {
+		t.Errorf("report %+v", rep)
+	}
+	soaking()
+	if _, err := db.ExecContext(t.Context(), "UPDATE account SET balance = balance + 1 WHERE id = 2"); err != nil {
+		t.Errorf("the target after a rollback that was aborted: %v", err)
+	}
+	soaking()
+	r.must("rollback")
+	r.until("rolled back", time.Minute, func(s control.Status) bool { return s.State == "rolled_back" && phaseOf(s) == "ready" })
+	r.must("wait", "--for", "rolled_back", "--timeout", "10s")
+	sameRows(t, source, target)
 }

@@ -23,23 +23,28 @@ var _ control.Migration = (*migration)(nil)
 // Verify compares in full; with repair it copies rows that differ again and compares those.
 func (m *migration) Verify(ctx context.Context, table string, repair bool) (control.VerifyResult, error) {
 	out := control.VerifyResult{Tables: []control.VerifiedTable{}, Differences: []control.VerifyDifference{}}
-	if m.over() {
+	f := &m.flow
+	switch {
+	case m.over() && m.reverse.Load() == nil:
 		return out, control.Fail(control.ExitRefused, errors.New("the cutover is decided: the target has rows that the source never had"), "")
-	}
-	if !m.progress.finished.Load() {
+	case m.over() && repair:
+		return out, control.Fail(control.ExitRefused, errors.New("after the decision nothing is repaired: which of two rows is right is for a person to say"), "compare with `crossfade verify`, and mend the row on the side that is wrong")
+	case m.over():
+		f = m.reverse.Load()
+	case !m.progress.finished.Load():
 		return out, control.Fail(control.ExitRefused, errors.New("not every table is copied and strict yet"), "wait for it: `crossfade wait --for streaming`")
 	}
-	if m.applying.isPaused() { // it would wait for the target to be level
+	if f.applying.isPaused() { // it would wait for the target to be level
 		return out, control.Fail(control.ExitRefused, errors.New("applying is paused: the target cannot be compared until it is level with the source"), "`crossfade resume`")
 	}
 	var only []string
 	if table != "" {
-		if _, err := m.planned(table); err != nil {
+		if _, err := f.planned(table); err != nil {
 			return out, control.Fail(control.ExitUsage, err, "")
 		}
 		only = []string{table}
 	}
-	r, err := m.verifier.Full(ctx, only)
+	r, err := f.verifier.Full(ctx, only)
 	if err != nil {
 		return out, err
 	}
@@ -48,13 +53,13 @@ func (m *migration) Verify(ctx context.Context, table string, repair bool) (cont
 		if err := m.repair(ctx, r.Differences); err != nil {
 			return out, fmt.Errorf("repair: %w", err)
 		}
-		if r, err = m.verifier.Full(ctx, only); err != nil {
+		if r, err = f.verifier.Full(ctx, only); err != nil {
 			return out, err
 		}
 		out.Repaired = n
 	}
 	out.RowsVerified = r.Rows
-	for _, t := range m.plan.Tables() {
+	for _, t := range f.plan.Tables() {
 		name := t.Source.String()
 		s, ok := r.Tables[name]
 		if !ok {
@@ -418,17 +423,9 @@ func (m *migration) runCutover(ctx context.Context) error {
 
 func (m *migration) settleCutover(ctx context.Context) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := errors.Join(m.machine.Recover(ctx), m.machineBack.Recover(ctx))
-		if ctx.Err() != nil {
-			return nil
-		}
-		var failed *cutover.StepFailed
-		if err == nil || errors.As(err, &failed) {
-			m.outcome(ctx, err)
-			if err := m.learnDecision(ctx); err != nil || failed != nil {
-				return err
-			}
-			return m.settled(ctx)
+		done, err := m.settleOnce(ctx)
+		if done || ctx.Err() != nil {
+			return err
 		}
 		m.log.Warn("settle an earlier cutover attempt, trying again", "err", err)
 		select {
@@ -437,4 +434,26 @@ func (m *migration) settleCutover(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// settleOnce settles what was left, while no verb moves anything: what belongs to whom is not said in the middle of an attempt.
+func (m *migration) settleOnce(ctx context.Context) (done bool, err error) {
+	m.cutovers.Lock()
+	defer m.cutovers.Unlock()
+	if ctx.Err() != nil {
+		return true, nil
+	}
+	err = errors.Join(m.machine.Recover(ctx), m.machineBack.Recover(ctx))
+	if ctx.Err() != nil {
+		return true, nil
+	}
+	var failed *cutover.StepFailed
+	if err != nil && !errors.As(err, &failed) {
+		return false, err
+	}
+	m.outcome(ctx, err)
+	if err := m.learnDecision(ctx); err != nil || failed != nil {
+		return true, err
+	}
+	return true, m.settled(ctx)
 }
