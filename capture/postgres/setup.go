@@ -34,6 +34,9 @@ var setupStatements = []string{
 		at timestamptz DEFAULT clock_timestamp(), PRIMARY KEY (migration, side, epoch, kind))`,
 }
 
+// slotGone is how long the server may believe in a reader that has gone.
+const slotGone = 10 * time.Second
+
 // slotWait bounds the creation of the slot, which waits for every transaction that is open.
 const slotWait = 2 * time.Minute
 
@@ -184,10 +187,25 @@ func (s *Source) identities(ctx context.Context, tables []*catalog.Table) (map[s
 	return out, err
 }
 
+// dropSlot waits for the server to notice that whoever read the slot has gone.
+func (s *Source) dropSlot(ctx context.Context) error {
+	const objectInUse = "55006"
+	for end := time.Now().Add(slotGone); ; {
+		_, err := s.pool.Exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()", s.slot())
+		if pgCode(err) != objectInUse || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // Remove drops the slot and the publication, and crossfade's rows of this migration; the tables with the last one. It may be repeated.
 func (s *Source) Remove(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()", s.slot())
-	if err != nil {
+	if err := s.dropSlot(ctx); err != nil {
 		return fmt.Errorf("drop the replication slot of %s: %w", s.host(), err)
 	}
 	if _, err := s.pool.Exec(ctx, "DROP PUBLICATION IF EXISTS "+pgx.Identifier{s.slot()}.Sanitize()); err != nil {
@@ -213,7 +231,7 @@ func (s *Source) Remove(ctx context.Context) error {
 			return fmt.Errorf("drop %s: %w", table, err)
 		}
 	}
-	_, err = s.pool.Exec(ctx, "DROP SCHEMA IF EXISTS crossfade")
+	_, err := s.pool.Exec(ctx, "DROP SCHEMA IF EXISTS crossfade")
 	const dependent, owner = "2BP01", "42501"
 	if code := pgCode(err); code == dependent || code == owner {
 		return nil
