@@ -132,12 +132,11 @@ func (s *Postgres) leave(ctx context.Context, tx pgx.Tx, c cutover.Call) error {
 	if !c.Rule.Apply(&after, c.Epoch, late) {
 		return errUnchanged
 	}
-	switch c.Rule.Set {
-	case protocol.IsClosed:
+	switch {
+	case c.Rule.Set == protocol.IsClosed:
 		err = s.shut(ctx, tx, true)
-	case protocol.IsOpen:
+	case c.Rule.Set == protocol.IsOpen && !before.Gate.Open: // else it was never closed, and who has kept it from that keeps the tables
 		err = s.shut(ctx, tx, false)
-	case protocol.Either:
 	}
 	if err != nil {
 		return err

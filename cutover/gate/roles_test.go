@@ -361,3 +361,31 @@ func TestAStatementOfTheOtherRoleIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// An attempt that could not close the side ends beside whoever kept it from that: it does not wait for him, and does not end his connection.
+func TestAnAttemptThatWasNeverFencedEndsBesideAWriter(t *testing.T) {
+	onEveryEnd(t, protocol.Source, func(t *testing.T, b *bothWays) {
+		do(t, b.there, protocol.Arm, 1, true)
+		if _, err := b.there.Install(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		writer := begin(t, b.app, sql.LevelDefault)
+		mustExec(t, writer, "INSERT INTO t (n) VALUES (5)")
+		rule, _ := protocol.RuleOf(protocol.Fence)
+		if changed, err := b.there.Do(t.Context(), cutover.Call{Rule: rule, Epoch: 1, Timeout: time.Minute}); changed || !isBusy(err) {
+			t.Errorf("fence beside an open transaction that has written: changed %v, %v", changed, err)
+		}
+		do(t, b.there, protocol.Quit, 1, true)
+		if b.postgres {
+			do(t, b.there, protocol.Reopen, 1, true)
+		}
+		if err := writer.Commit(); err != nil {
+			t.Errorf("the writer: %v", err)
+		}
+		if !b.postgres {
+			do(t, b.there, protocol.Reopen, 1, true)
+		}
+		do(t, b.there, protocol.End, 1, true)
+		b.takes("aborted", true, true)
+	})
+}
