@@ -76,8 +76,8 @@ func (s *Source) Follows(ctx context.Context, p, was string) error {
 	case !found:
 		stop.Reason = fmt.Sprintf("a server on timeline %d answers, which does not come from timeline %d, which was read", after.timeline, before.timeline)
 		return stop
-	case at.lsn > fork:
-		stop.Reason = fmt.Sprintf("the server that was promoted left the log at %s, and it was read up to %s: what lies between was lost in the failover, and is in the target", lsnText(fork), lsnText(at.lsn))
+	case at.lsn > fork || at.inside() && at.in >= fork: // of a transaction read in part the commit record begins there
+		stop.Reason = fmt.Sprintf("the server that was promoted left the log at %s, and it was read up to %s: what lies between was lost in the failover, and is in the target", lsnText(fork), lsnText(max(at.lsn, at.in)))
 		stop.Remedy = "run `crossfade cleanup` and start again; synchronized_standby_slots (PostgreSQL 17) keeps the log from being read before the standby has it"
 		return stop
 	}

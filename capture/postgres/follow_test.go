@@ -85,9 +85,10 @@ func TestAPromotedServerIsFollowedUnlessItLacksWhatWasRead(t *testing.T) {
 	s.sees(tail, "insert a -> [int 2 | int 2]")
 	var stop *capture.Stop
 	for name, c := range map[string]struct{ position, was, says string }{
-		"read beyond the fork": {tail.Place(), was, "was lost in the failover"},
-		"another cluster":      {read, "1" + was, "another database answers"},
-		"the old one is back":  {read, strings.Replace(now, "/", "/1", 1), "an older one is back"},
+		"read beyond the fork":                              {tail.Place(), was, "was lost in the failover"},
+		"read into a transaction that ends behind the fork": {read + ";in=FFFF/0;row=1", was, "was lost in the failover"},
+		"another cluster":                                   {read, "1" + was, "another database answers"},
+		"the old one is back":                               {read, strings.Replace(now, "/", "/1", 1), "an older one is back"},
 	} {
 		if err := s.Follows(t.Context(), c.position, c.was); !errors.As(err, &stop) || !strings.Contains(stop.Reason, c.says) {
 			t.Errorf("%s: %v", name, err)

@@ -159,8 +159,8 @@ func (s *Source) Contains(ctx context.Context, p string) error {
 		return err
 	}
 	stop := &capture.Stop{Position: p, Object: "replication slot " + s.slot(), Remedy: "start the migration again with a new snapshot"}
-	if at.lsn > now {
-		stop.Reason = fmt.Sprintf("the log ends at %s, and was read up to %s (a restored backup, or a crash without synchronous_commit)", lsnText(now), lsnText(at.lsn))
+	if at.lsn > now || at.inside() && at.in >= now {
+		stop.Reason = fmt.Sprintf("the log ends at %s, and was read up to %s (a restored backup, or a crash without synchronous_commit)", lsnText(now), lsnText(max(at.lsn, at.in)))
 		return stop
 	}
 	var plugin, status, confirmed string
