@@ -355,6 +355,26 @@ func (c *checker) triggers(ctx context.Context, shape *change.Table) error {
 	return nil
 }
 
+// Acting lists the triggers on the tables that act on what is applied: those that somebody has made since Setup.
+func (t *Target) Acting(ctx context.Context, tables []apply.TableSetup) (names []string, err error) {
+	err = t.do(ctx, "look for triggers", func(s *session) error {
+		names = nil
+		for i := range tables {
+			list, _, err := s.triggersOf(ctx, tables[i].Target)
+			if err != nil {
+				return err
+			}
+			for n := range list {
+				if !list[n].spared() {
+					names = append(names, list[n].String())
+				}
+			}
+		}
+		return nil
+	})
+	return names, err
+}
+
 // spareAll keeps the triggers of all tables from acting on what is applied.
 func (s *session) spareAll(ctx context.Context, tables []apply.TableSetup) error {
 	for i := range tables {

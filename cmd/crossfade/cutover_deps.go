@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/cutover"
 )
 
@@ -16,7 +17,7 @@ type direction struct {
 	flow func() *flow
 }
 
-func (d direction) Readiness(context.Context) (cutover.StreamReadiness, error) {
+func (d direction) Readiness(ctx context.Context) (cutover.StreamReadiness, error) {
 	var r cutover.StreamReadiness
 	no := func(code, object, reason, remedy string) {
 		r.Findings = append(r.Findings, cutover.Finding{Severity: "error", Code: code, Object: object, Reason: reason, Remedy: remedy})
@@ -28,6 +29,9 @@ func (d direction) Readiness(context.Context) (cutover.StreamReadiness, error) {
 	}
 	if f.applying.isPaused() {
 		no("paused", d.m.cfg.Name, "applying is paused", "`crossfade resume`")
+	}
+	if err := d.triggers(ctx, f, no); err != nil {
+		return r, err
 	}
 	if err := f.failure(); err != nil {
 		no("failed", d.m.cfg.Name, err.Error(), "mend it, then `crossfade resume`")
@@ -50,6 +54,21 @@ func (d direction) Readiness(context.Context) (cutover.StreamReadiness, error) {
 	}
 	r.Drain = 50*time.Millisecond + r.Lag
 	return r, nil
+}
+
+// triggers finds those that act on what is applied, where the engine cannot keep them from it by itself: somebody has made them since the tables were set up.
+func (d direction) triggers(ctx context.Context, f *flow, no func(code, object, reason, remedy string)) error {
+	t, ok := f.target.(interface {
+		Acting(ctx context.Context, tables []apply.TableSetup) ([]string, error)
+	})
+	if !ok {
+		return nil
+	}
+	names, err := t.Acting(ctx, f.setups())
+	for _, name := range names {
+		no("trigger", name, "the trigger acts on what is applied: it was made while the migration ran", "restart `crossfade run`, which keeps it from that; then `crossfade verify`, and look at what it has written elsewhere")
+	}
+	return err
 }
 
 func (d direction) Halt(ctx context.Context) error {
