@@ -46,6 +46,8 @@ func thereAndBack(t *testing.T, source, target *end) {
 			t.Fatalf("%s %d: exit %d\n%s%s", verb, turn, exit, out, errs)
 		}
 		stop(w)
+		rep := r.report()
+		t.Logf("%s: write pause %d ms, predicted %d", verb, rep.WritePauseMS, rep.PredictedPauseMS)
 		if verb == "cutover" {
 			w = write(target, back)
 			if turn > 0 {
@@ -60,7 +62,7 @@ func thereAndBack(t *testing.T, source, target *end) {
 			}
 			continue
 		}
-		if rep := r.report(); rep.Verdict != "rolled_back" || rep.Direction != "reverse" || rep.WritePauseMS == 0 {
+		if rep.Verdict != "rolled_back" || rep.Direction != "reverse" || rep.WritePauseMS == 0 {
 			t.Errorf("report of the rollback: %+v", rep)
 		}
 		w = write(source, there)
