@@ -316,6 +316,25 @@ func (m *migration) reverseStatus() *control.ReverseStatus {
 	return s
 }
 
+// addTroubleOfReverse shows what the way back waits for beside what the way there does.
+func (m *migration) addTroubleOfReverse(s *control.Status) {
+	back := m.reverse.Load()
+	if back == nil {
+		return
+	}
+	if err := back.failure(); err != nil && s.Error == nil {
+		text := "the way back has stopped: " + err.Error()
+		s.Error = &text
+	}
+	for _, l := range back.links.list() {
+		l.To = "reverse: " + l.To
+		s.Links = append(s.Links, l)
+	}
+	if a := back.applying.now(); a != nil && m.over() {
+		s.Held = append(s.Held, heldStatus(a.Stats().Held)...)
+	}
+}
+
 // checkReverse says what stands against a way back: what the mapping cannot undo, and what the target does not let us read. Its tables need not be there yet.
 func (m *migration) checkReverse(ctx context.Context) (out []catalog.Finding, err error) {
 	if !m.cfg.Cutover.Reverse {

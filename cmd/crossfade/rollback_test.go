@@ -93,7 +93,7 @@ func thereAndBack(t *testing.T, source, target *end) {
 	}
 }
 
-// A rollback is refused while the source is known to differ from the target that serves, and goes once that is mended.
+// A rollback is refused while the source is known to differ from the target that serves, or the way back has stopped, and goes once that is mended.
 func TestARollbackIsRefusedWhileTheSourceDiffers(t *testing.T) {
 	source, target := endOnMySQL(t, testdb.MySQL(t)), endOnPostgres(t, testdb.Postgres(t, 18))
 	seedTraffic(t, source, 100)
@@ -125,6 +125,16 @@ func TestARollbackIsRefusedWhileTheSourceDiffers(t *testing.T) {
 	}
 	execOn(t, source, "UPDATE account SET owner = 'owner 7' WHERE id = 7")
 	r.must("verify")
+	soaking()
+	execOn(t, target, "ALTER TABLE line ALTER COLUMN sku TYPE varchar(40)")
+	r.until("the way back has stopped", time.Minute, func(s control.Status) bool {
+		return s.State == "completed" && s.Reverse.State == "failed" && s.Error != nil && strings.Contains(*s.Error, "line")
+	})
+	if exit, out, errs := r.crossfade("rollback"); exit != 3 {
+		t.Errorf("a rollback while the way back has stopped: exit %d\n%s%s", exit, out, errs)
+	}
+	execOn(t, target, "ALTER TABLE line ALTER COLUMN sku TYPE varchar(16)")
+	r.must("resume")
 	soaking()
 	r.must("rollback")
 	r.until("rolled back", time.Minute, func(s control.Status) bool { return s.State == "rolled_back" && phaseOf(s) == "ready" })

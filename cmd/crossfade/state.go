@@ -38,6 +38,7 @@ func (m *migration) Status(ctx context.Context) control.Status {
 	s.Links = m.links.list()
 	s.Held = heldStatus(stats.Held)
 	s.Reverse = m.reverseStatus()
+	m.addTroubleOfReverse(&s)
 	s.Verify = verifyStatus(m.verifier.State())
 	c := m.machine.State()
 	if b := m.machineBack.State(); b.Epoch > c.Epoch {

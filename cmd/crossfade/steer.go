@@ -286,29 +286,53 @@ func (m *migration) Resume(ctx context.Context, table string) error {
 			f.applying.set(func(a *applying) { a.paused = false })
 			f.resumes.fire()
 		}
-	} else if _, err := m.planned(table); err != nil {
+	} else if err := m.plannedAnywhere(table); err != nil {
 		return control.Fail(control.ExitUsage, err, "")
 	}
-	a := m.applying.now()
-	if a == nil {
-		return nil
+	found, applied := false, false
+	for _, f := range m.flows() {
+		a := f.applying.now()
+		if a == nil {
+			continue
+		}
+		n, err := replayHeld(ctx, a, table)
+		if err != nil {
+			return err
+		}
+		found, applied = found || n > 0, true
 	}
-	held := heldTables(a.Stats().Held)
-	if table != "" && !slices.Contains(held, table) {
+	if table != "" && applied && !found {
 		return control.Fail(control.ExitRefused, fmt.Errorf("%s is not held", table), "")
 	}
-	for _, h := range held {
-		if table == "" || h == table {
-			err := a.Replay(ctx, h)
-			if table == "" && errors.Is(err, apply.ErrNotHeld) { // replayed with another that foreign keys tie it to
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("replay %s: %w", h, err)
-			}
+	return nil
+}
+
+// plannedAnywhere looks for a table among those of both directions.
+func (m *migration) plannedAnywhere(table string) (err error) {
+	for _, f := range m.flows() {
+		if _, err = f.planned(table); err == nil {
+			return nil
 		}
 	}
-	return nil
+	return err
+}
+
+// replayHeld replays a held table, or all that are, and says how many.
+func replayHeld(ctx context.Context, a *apply.Applier, table string) (n int, err error) {
+	for _, h := range heldTables(a.Stats().Held) {
+		if table != "" && h != table {
+			continue
+		}
+		err := a.Replay(ctx, h)
+		if table == "" && errors.Is(err, apply.ErrNotHeld) { // replayed with another that foreign keys tie it to
+			continue
+		}
+		if err != nil {
+			return n, fmt.Errorf("replay %s: %w", h, err)
+		}
+		n++
+	}
+	return n, nil
 }
 
 // Report is the evidence of an attempt.
