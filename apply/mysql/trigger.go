@@ -167,18 +167,23 @@ func (s *session) spare(ctx context.Context, shape *change.Table) error {
 		return nil
 	}
 	for i := range list {
+		if g := was[list[i].name]; g != nil && list[i].spared() {
+			list[i] = *g
+		}
+	}
+	for i := range list { // all, before the first is changed: one that cannot be made must not leave the others in another order
+		if err := s.try(ctx, &list[i], list[i].inside(s.target.cfg.User)); err != nil {
+			return err
+		}
+	}
+	for i := range list { // and where each stands
+		if err := s.note(ctx, &list[i]); err != nil {
+			return err
+		}
+	}
+	for i := range list {
 		g := &list[i]
-		if was[g.name] != nil && g.spared() {
-			g = was[g.name]
-		}
-		body := g.inside(s.target.cfg.User)
-		if err := s.try(ctx, g, body); err != nil {
-			return err
-		}
-		if err := s.note(ctx, g); err != nil {
-			return err
-		}
-		if err := s.replace(ctx, g, body); err != nil {
+		if err := s.replace(ctx, g, g.inside(s.target.cfg.User)); err != nil {
 			return err
 		}
 		if err := s.settleNote(ctx, g, "UPDATE crossfade.triggers SET changing = false"); err != nil {
