@@ -144,6 +144,14 @@ func (l *Log) create(ctx context.Context) (*jetstream.StreamInfo, error) {
 	}
 	sc := l.cfg.framesConfig(id, size)
 	s, err := l.link.js.CreateStream(ctx, sc)
+	for try := 0; try < 20 && storeInTheWay(err); try++ { // the server may still be removing that of a deleted stream of the same name
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+		s, err = l.link.js.CreateStream(ctx, sc)
+	}
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return l.lookup(ctx, sc.Name)
 	}
@@ -153,6 +161,13 @@ func (l *Log) create(ctx context.Context) (*jetstream.StreamInfo, error) {
 	l.created = true
 	l.log.Info("stream created", "stream", sc.Name, "id", id.String(), "max_bytes", size)
 	return s.CachedInfo(), nil
+}
+
+// storeInTheWay reports the server's answer that it could not make the files of a stream.
+func storeInTheWay(err error) bool {
+	const cannotCreateStore = 10049
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == cannotCreateStore
 }
 
 // initialSize is max_bytes, decided once: it is stored with the stream, so later starts do not shrink it as the disk fills.
