@@ -69,7 +69,7 @@ func (m *migration) waitFinished(ctx context.Context) error {
 	return nil
 }
 
-// openReverse opens the flow back, or a part of it is not closed when it fails.
+// openReverse opens the flow back. When it fails, what was opened of it is closed again.
 func (m *migration) openReverse(ctx context.Context) (back *flow, err error) {
 	back = &flow{cfg: m.cfg, log: m.log.With("direction", "reverse"), way: reverseWay(m.cfg, m.plan)}
 	back.mapper = func() capture.Mapper { return strangerMapper{m, back, captureMapper{back.plan.Mapper()}} }

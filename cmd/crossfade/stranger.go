@@ -17,7 +17,7 @@ type strangers struct {
 	last   string // table and key of the last
 	known  int    // writes when the cutover was let in
 	// belongs: it is settled that the target is not the application's. Else an attempt may have been decided, or soon be: since are the tables written to in that time.
-	belongs bool
+	belongs bool // ours, and only ours
 	since   map[string]bool
 }
 
