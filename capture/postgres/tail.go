@@ -262,7 +262,7 @@ func (t *tail) Release(position string) {
 // Place is where a new tail goes on after the last event returned.
 func (t *tail) Place() string { return t.pos.String() }
 
-// Close ends the session. The server is told once more what it may forget.
+// Close ends the session. The server is told once more what it may forget, which is lost with a connection that breaks: it then forgets it later.
 func (t *tail) Close() error {
 	if t.failed == nil || !errors.Is(t.failed, errClosed) {
 		close(t.ended)
