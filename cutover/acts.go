@@ -50,6 +50,8 @@ func (r *run) perform(a protocol.Act, step protocol.Step) (protocol.Outcome, err
 		return r.route()
 	case protocol.Decide:
 		return r.decided()
+	case protocol.Finalize:
+		return r.doBusy(r.work, a, Call{Record: Record{Instance: r.m.instance}})
 	case protocol.Quit, protocol.Raise, protocol.Yield, protocol.Reopen, protocol.Resume, protocol.Disarm, protocol.End, protocol.Refence:
 		return r.undo(a)
 	default:

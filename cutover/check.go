@@ -150,6 +150,8 @@ func (m *Machine) checkStates(ctx context.Context) (src, dst View, reasons []Fin
 		reasons = append(reasons, problem("attempt", m.cfg.Migration, fmt.Sprintf("cutover %d of instance %s is %s", a.Epoch, src.Record.Instance, a.State), "wait for it, or `crossfade rollback`"))
 	case dst.Attempt.State.Live():
 		reasons = append(reasons, problem("attempt", m.cfg.Migration, fmt.Sprintf("attempt %d of instance %s to leave the %s is %s", dst.Attempt.Epoch, dst.Record.Instance, m.to, dst.Attempt.State), "wait for it, or finish it"))
+	case a.State == protocol.Finalized:
+		reasons = append(reasons, problem("finalized", m.cfg.Migration, fmt.Sprintf("the soak was ended by `crossfade finalize`: the %s is never left again", m.from), "nothing to do; moving back is a migration of its own"))
 	case a.State == protocol.Decided && !src.Gate.Open:
 		reasons = append(reasons, problem("decided", m.cfg.Migration, fmt.Sprintf("%s %d is decided: the %s serves", m.name(), a.Epoch, m.to), "nothing to do"))
 	case !src.Gate.Open:

@@ -14,7 +14,7 @@ import (
 
 // order of the steps in a report; switch steps stand before routed.
 var order = []protocol.Step{protocol.Prepared, protocol.Converged, protocol.StepArmed, protocol.Paused, protocol.StepFenced, protocol.Drained,
-	protocol.Verified, protocol.Reversible, protocol.StepDecide, "switch", protocol.Routed, protocol.Soak, protocol.Undo}
+	protocol.Verified, protocol.Reversible, protocol.StepDecide, "switch", protocol.Routed, protocol.StepFinal, protocol.Undo}
 
 // decidedVerdict is the verdict of an attempt that was decided.
 func (m *Machine) decidedVerdict() string {
@@ -56,7 +56,7 @@ func (m *Machine) Report(ctx context.Context, attempt int64) (Report, error) {
 	var entries []Entry
 	found := false
 	for _, p := range past {
-		if attempt == 0 || p.Epoch == attempt {
+		if p.State != protocol.Finalized && (attempt == 0 || p.Epoch == attempt) { // the end of a soak is no attempt
 			attempt, found = p.Epoch, true
 			rep.setVerdict(p, m.decidedVerdict())
 			if entries, srcErr = m.leaving.Journal(ctx, attempt); srcErr != nil {

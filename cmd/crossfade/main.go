@@ -93,9 +93,9 @@ func newRoot(out io.Writer) *cobra.Command {
 	root.PersistentFlags().StringVarP(&g.file, "config", "c", "", "configuration file (default $CROSSFADE_CONFIG, then ./crossfade.yaml)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		newRun(g), newCheck(g), newSchema(g), newStatus(g), newWait(g), newVerify(g), newCutover(g), newRollback(g),
+		newRun(g), newCheck(g), newSchema(g), newStatus(g), newWait(g), newVerify(g), newCutover(g), newRollback(g), newFinalize(g),
 		newPause(g), newResume(g), newReport(g), newCleanup(g), newVersion(g))
-	for _, verb := range []string{"plan", "finalize", "runbook", "alter", "switch-reads"} {
+	for _, verb := range []string{"plan", "runbook", "alter", "switch-reads"} {
 		root.AddCommand(&cobra.Command{Use: verb, Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs, RunE: func(*cobra.Command, []string) error {
 			return &usageError{fmt.Errorf("%s is not built yet in this version", verb)}
 		}})

@@ -29,6 +29,7 @@ type migration struct {
 	cutovers    sync.Mutex             // one verb at a time
 	attempting  atomic.Bool            // an attempt runs
 	unfinished  atomic.Pointer[string] // what is left to do after the decision
+	removed     atomic.Bool            // what the flows kept, after the soak was ended
 	unsettled   counterGate            // an abort that has not come to its end
 	reverse     atomic.Pointer[flow]   // from the target to the source; nil until it runs
 }
@@ -149,7 +150,7 @@ func (f *flow) recovered(part string) {
 func (f *flow) failure() error {
 	f.trouble.mu.Lock()
 	defer f.trouble.mu.Unlock()
-	for _, part := range []string{"source", "stream", "target", "finish", "reverse"} {
+	for _, part := range []string{"source", "stream", "target", "finish", "reverse", "finalize"} {
 		if err := f.trouble.what[part]; err != nil {
 			return err
 		}

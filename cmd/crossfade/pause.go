@@ -38,6 +38,6 @@ func (g *global) post(cmd *cobra.Command, verb string, r control.Request) error 
 	if g.json {
 		return g.print(map[string]bool{"done": true})
 	}
-	_, err = fmt.Fprintln(g.out, verb+"d") // paused, resumed
+	_, err = fmt.Fprintln(g.out, verb+"d") // paused, resumed, finalized
 	return err
 }

@@ -37,6 +37,7 @@ func (m *migration) runReverse(ctx context.Context) error {
 	}
 	defer back.close()
 	m.reverse.Store(back)
+	defer m.reverse.Store(nil)
 	m.unsettled.fire() // whether the target is the application's is asked again, now that somebody needs to know
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return back.runCapture(ctx) })
@@ -298,6 +299,10 @@ func (m *migration) reverseStatus() *control.ReverseStatus {
 	s := &control.ReverseStatus{State: "pending"}
 	back := m.reverse.Load()
 	switch {
+	case m.finalized() && m.removed.Load():
+		s.State = "off"
+	case m.finalized():
+		s.State = "removing"
 	case back == nil || back.progress.publisher.Load() == nil:
 	case back.failure() != nil:
 		s.State = "failed"

@@ -78,6 +78,17 @@ func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
 	}
 
 	api.Open(m)
+	g.Go(func() error { return m.runToTheEnd(ctx) })
+	g.Go(func() error { return m.runCutover(ctx) }) // what an earlier start left of an attempt
+	notify(log, daemon.SdNotifyReady)
+	err = g.Wait()
+	notify(log, daemon.SdNotifyStopping)
+	return ended(told, err, log)
+}
+
+// runFlows moves rows, in both directions.
+func (m *migration) runFlows(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.captureThere(ctx) })                                 // source -> transform -> stream
 	g.Go(func() error { return m.runApply(ctx) })                                     // stream -> target
 	g.Go(func() error { return m.runFinish(ctx) })                                    // indexes and foreign keys, the first verification
@@ -85,11 +96,7 @@ func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
 	g.Go(func() error { return m.whileServes(ctx, protocol.Source, m.runStorage) })   // rows rewritten behind the log's back
 	g.Go(func() error { return m.runPurge(ctx) })
 	g.Go(func() error { return m.runReverse(ctx) }) // target -> transform -> stream -> source
-	g.Go(func() error { return m.runCutover(ctx) }) // what an earlier start left of an attempt
-	notify(log, daemon.SdNotifyReady)
-	err = g.Wait()
-	notify(log, daemon.SdNotifyStopping)
-	return ended(told, err, log)
+	return g.Wait()
 }
 
 // ended makes nothing of an error that only says that we were told to stop.

@@ -14,15 +14,16 @@ type serving struct {
 	mu      sync.Mutex
 	target  bool
 	back    bool // the source serves again
+	final   bool // the target serves for ever
 	changed counterGate
 }
 
-func (s *serving) set(target, back bool) {
+func (s *serving) set(target, back, final bool) {
 	s.mu.Lock()
-	was := s.target
-	s.target, s.back = target, back
+	same := s.target == target && s.final == final
+	s.target, s.back, s.final = target, back, final
 	s.mu.Unlock()
-	if was != target {
+	if !same {
 		s.changed.fire()
 	}
 }
@@ -44,6 +45,13 @@ func (m *migration) rolledBack() bool {
 	m.serving.mu.Lock()
 	defer m.serving.mu.Unlock()
 	return m.serving.back
+}
+
+// finalized reports whether the soak has been ended.
+func (m *migration) finalized() bool {
+	m.serving.mu.Lock()
+	defer m.serving.mu.Unlock()
+	return m.serving.final
 }
 
 // active reports whether a flow leads from the side that serves.
@@ -83,7 +91,7 @@ func (m *migration) whileServes(ctx context.Context, side protocol.Side, f func(
 	}
 }
 
-// learnDecision reads which side the newest decision has opened.
+// learnDecision reads which side the newest decision has opened, and whether it is the last.
 func (m *migration) learnDecision(ctx context.Context) error {
 	there, err := decidedAt(ctx, m.machine, cutover.VerdictCompleted)
 	if err != nil {
@@ -93,7 +101,11 @@ func (m *migration) learnDecision(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.serving.set(there > back, back > there)
+	final, err := m.machineBack.Finalized(ctx)
+	if err != nil {
+		return err
+	}
+	m.serving.set(there > back, back > there, final)
 	return nil
 }
 

@@ -78,6 +78,8 @@ func (m *migration) Status(ctx context.Context) control.Status {
 
 func (m *migration) phase(s control.Status, stats apply.Stats, applied uint64) string {
 	switch {
+	case m.finalized():
+		return ""
 	case m.over() && (m.attempting.Load() || m.unfinished.Load() != nil):
 		return "rollback"
 	case m.over():

@@ -247,6 +247,9 @@ func (m *migration) Settle(ctx context.Context, step, outcome string) error {
 
 // Rollback gives up an attempt before its decision; after it, it moves the writes back.
 func (m *migration) Rollback(ctx context.Context) (json.RawMessage, error) {
+	if m.finalized() {
+		return nil, control.Fail(control.ExitRefused, errors.New("the soak was ended by `crossfade finalize`: there is no way back"), "moving back is a migration of its own")
+	}
 	if m.over() {
 		back := m.reverse.Load()
 		if back == nil {

@@ -14,7 +14,6 @@ const (
 	Reversible Step = "reversible"
 	StepDecide Step = "decided"
 	Routed     Step = "routed"
-	Soak       Step = "soak"
 	StepFinal  Step = "finalized"
 	Undo       Step = "aborted" // the steps of an abort
 )

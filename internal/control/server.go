@@ -27,6 +27,8 @@ type Migration interface {
 	Cutover(ctx context.Context, dryRun bool) (json.RawMessage, error)
 	Settle(ctx context.Context, step, outcome string) error
 	Rollback(ctx context.Context) (json.RawMessage, error)
+	// Finalize ends the soak.
+	Finalize(ctx context.Context) error
 	Pause(ctx context.Context) error
 	Resume(ctx context.Context, table string) error
 	// Report gives the report of an attempt, 0: the newest.
@@ -218,6 +220,8 @@ func (s *Server) verb(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		}
 	case "rollback":
 		v, err = m.Rollback(ctx)
+	case "finalize":
+		err = m.Finalize(ctx)
 	case "pause":
 		err = m.Pause(ctx)
 	case "resume":

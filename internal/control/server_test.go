@@ -119,7 +119,7 @@ func TestAnErrorCrossesTheAPIWithItsExitCodeAndBesideAResult(t *testing.T) {
 	if _, err := c.Post(t.Context(), "pause", Request{}); !errors.As(err, &e) || e.Exit() != ExitFailed {
 		t.Errorf("%v", err)
 	}
-	if _, err := c.Post(t.Context(), "finalize", Request{}); !errors.As(err, &e) || e.Exit() != ExitUsage || !strings.Contains(e.Message, `"finalize"`) {
+	if _, err := c.Post(t.Context(), "alter", Request{}); !errors.As(err, &e) || e.Exit() != ExitUsage || !strings.Contains(e.Message, `"alter"`) {
 		t.Errorf("a verb that is not built: %v", err)
 	}
 	if _, err := c.Get(t.Context(), "report", map[string][]string{"attempt": {"first"}}); !errors.As(err, &e) || e.Exit() != ExitUsage {
