@@ -213,13 +213,22 @@ type Cutover struct {
 	MaxPause time.Duration `yaml:"max_pause"`
 	// Timeout from the first effect on clients to the decision; past it the attempt aborts by itself. Default: 30s.
 	Timeout time.Duration `yaml:"timeout"`
-	// Reverse keeps the old database current after the cutover, so that a rollback loses nothing. Default: false in this version.
-	Reverse bool `yaml:"reverse"`
+	// Reverse keeps the old database current after the cutover, so that a rollback loses nothing. Default: auto.
+	Reverse WayBack `yaml:"reverse"`
 	// Switch are the steps that move the traffic, in order.
 	Switch []SwitchStep `yaml:"switch"`
 	// Guards act on what is measured.
 	Guards []Guard `yaml:"guards"`
 }
+
+// WayBack says whether a rollback after the cutover has to be possible.
+type WayBack string
+
+const (
+	WayBackAuto WayBack = "auto"  // where mapping and target allow it when the migration begins; else check warns
+	WayBackOn   WayBack = "true"  // else the migration is refused
+	WayBackOff  WayBack = "false" // it is not wanted
+)
 
 // SwitchStep is one step that moves traffic: exactly one of its fields is set.
 type SwitchStep struct {
@@ -300,8 +309,8 @@ func Default() Config {
 		Cutover: Cutover{
 			MaxLag:   5 * time.Second,
 			MaxPause: 2 * time.Second,
+			Reverse:  WayBackAuto,
 			Timeout:  30 * time.Second,
-			Reverse:  false, // true, once what it asks of a target has been in a release that did not ask it
 		},
 		API: API{Listen: "127.0.0.1:7070"},
 	}

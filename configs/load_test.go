@@ -101,6 +101,8 @@ func TestEveryScalarKeyIsSetByFileAndByEnvironment(t *testing.T) {
 			raw = "77s"
 		case typeByteSize:
 			raw = "77KiB"
+		case typeWayBack:
+			raw = "false"
 		default:
 			raw = map[reflect.Kind]string{reflect.String: secret, reflect.Int: "77"}[key.typ.Kind()]
 			if key.typ.Kind() == reflect.Bool {

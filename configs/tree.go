@@ -26,6 +26,7 @@ var (
 	typeDuration = reflect.TypeFor[time.Duration]()
 	typeByteSize = reflect.TypeFor[ByteSize]()
 	typeReverse  = reflect.TypeFor[Reverse]()
+	typeWayBack  = reflect.TypeFor[WayBack]()
 )
 
 // isScalar reports whether a single value of YAML stands for the type.
@@ -196,6 +197,11 @@ func convert(t reflect.Type, raw any) (any, error) {
 			text = fmt.Sprint(raw)
 		}
 		return ParseByteSize(text)
+	case typeWayBack:
+		if w := WayBack(fmt.Sprint(raw)); w == WayBackAuto || w == WayBackOn || w == WayBackOff {
+			return w, nil
+		}
+		return nil, &fault{problem: fmt.Sprintf("%v is none of true, false and auto", quoted(raw)), remedy: "write true, false or auto"}
 	}
 	switch t.Kind() {
 	case reflect.String:

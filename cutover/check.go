@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,6 +115,8 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 			say(problem("reverse", m.cfg.Migration, err.Error(), "see the error"))
 		}
 		say(found...)
+	} else {
+		say(Finding{"warning", "reverse", m.cfg.Migration, "rollback will not be possible: " + cmp.Or(m.cfg.NoWayBack, "there is no reverse stream"), "know it before the cutover; cutover.reverse: true asks for a way back"})
 	}
 	if v, err := m.verifier.Readiness(ctx); err == nil {
 		c.cleanAt = v.CleanAt

@@ -29,8 +29,9 @@ type Config struct {
 	// SequenceMargin is added to the last number issued. 0: 1000.
 	SequenceMargin uint64
 	Switch         []Switch
-	// Reverse keeps the side left current after the decision; nil: there is no way back.
-	Reverse Reverse
+	// Reverse keeps the side left current after the decision; nil: there is no way back, and NoWayBack says why.
+	Reverse   Reverse
+	NoWayBack string
 	// SourceURL and TargetURL are told to switch steps; without password.
 	SourceURL, TargetURL string
 	// Notify is called at every step; it must not block.

@@ -26,13 +26,13 @@ type daemon struct {
 	log  lockedBuffer
 }
 
-// newDaemon writes a configuration: the two ends, without TLS as for everybody here, and otherwise what one gets who writes nothing.
+// newDaemon writes a configuration: the two ends, without TLS as for everybody here, no way back, and otherwise what one gets who writes nothing.
 func (b *bench) newDaemon(name, target string) (*daemon, error) {
 	state := filepath.Join(b.dir, name)
 	d := &daemon{program: b.program, config: filepath.Join(b.dir, name+".yaml"), socket: filepath.Join(state, name, "sock"), verbose: b.verbose}
 	type end map[string]any
 	config := map[string]any{ // JSON is YAML
-		"name": name, "state_dir": state, "api": end{"listen": ""},
+		"name": name, "state_dir": state, "api": end{"listen": ""}, "cutover": end{"reverse": false},
 		"source": end{"url": b.source.URL(database) + "?sslmode=disable", "tables": []string{database + ".orders"}},
 		"target": end{"url": b.target.URL(target)},
 	}

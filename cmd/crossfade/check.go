@@ -95,7 +95,7 @@ func (m *migration) check(ctx context.Context) (out []catalog.Finding, err error
 	if m.source == nil {
 		return out, nil
 	}
-	more, err := m.findings(ctx)
+	_, more, err := m.findings(ctx)
 	return append(out, more...), err
 }
 
@@ -114,21 +114,21 @@ func finding(end string, err error, remedy string) catalog.Finding {
 	return f
 }
 
-// findings looks at both open ends and at the mapping, as far as there is one.
-func (m *migration) findings(ctx context.Context) ([]catalog.Finding, error) {
-	out, err := m.source.Check(ctx, m.tables)
+// findings looks at both open ends and at the mapping, as far as there is one, and says whether there would be a way back.
+func (m *migration) findings(ctx context.Context) (w twoWay, out []catalog.Finding, err error) {
+	out, err = m.source.Check(ctx, m.tables)
 	if err != nil {
-		return nil, fmt.Errorf("check the source: %w", err)
+		return w, nil, fmt.Errorf("check the source: %w", err)
 	}
 	if m.cfg.Source.ProbeURL.IsZero() {
 		denied, err := m.source.CheckProbe(ctx, m.tables)
 		if err != nil {
-			return nil, fmt.Errorf("check the source: %w", err)
+			return w, nil, fmt.Errorf("check the source: %w", err)
 		}
 		out = append(out, denied...)
 	}
 	if m.plan == nil {
-		return out, nil
+		return w, out, nil
 	}
 	out = append(out, m.plan.Findings()...)
 	var filtered []*catalog.Table
@@ -139,17 +139,17 @@ func (m *migration) findings(ctx context.Context) ([]catalog.Finding, error) {
 	}
 	parts, err := m.source.CheckWhole(ctx, filtered)
 	if err != nil {
-		return nil, fmt.Errorf("check the source: %w", err)
+		return w, nil, fmt.Errorf("check the source: %w", err)
 	}
 	out = append(out, parts...)
-	back, err := m.checkReverse(ctx)
+	w, back, err := m.checkReverse(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("check the way back: %w", err)
+		return w, nil, fmt.Errorf("check the way back: %w", err)
 	}
 	out = append(out, back...)
 	target, err := m.checkTarget(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("check the target: %w", err)
+		return w, nil, fmt.Errorf("check the target: %w", err)
 	}
-	return append(out, target...), nil
+	return w, append(out, target...), nil
 }

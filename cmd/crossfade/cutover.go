@@ -29,7 +29,7 @@ func newCutover(g *global) *cobra.Command {
 
 func newRollback(g *global) *cobra.Command {
 	return g.printing(&cobra.Command{Use: "rollback", Short: "Give up a cutover before its decision; after it, move the writes back",
-		Long: "Before the decision of a cutover: abort it, the source serves on. After it, with cutover.reverse: move the writes back to the source, losing nothing.\n" +
+		Long: "Before the decision of a cutover: abort it, the source serves on. After it: move the writes back to the source, losing nothing.\n" +
 			"Exits like cutover: 0 when traffic is routed, 3 refused, 5 aborted with the target still serving, 1 decided with a step that failed.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return g.report(cmd, "rollback", control.Request{}) }})
 }

@@ -75,7 +75,7 @@ func (m *migration) removeFlows(ctx context.Context) error {
 	if err := m.machine.NoteFinal(ctx); err != nil {
 		return err
 	}
-	if m.cfg.Cutover.Reverse {
+	if m.twoWay.Goes {
 		if err := m.removeReverse(ctx); err != nil {
 			return fmt.Errorf("remove the way back: %w", err)
 		}

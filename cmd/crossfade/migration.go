@@ -24,6 +24,7 @@ type migration struct {
 	flow
 	machine     *cutover.Machine // from source to target
 	machineBack *cutover.Machine // and back
+	twoWay      twoWay
 	serving     serving
 	gates       *gates
 	cutovers    sync.Mutex             // one verb at a time
@@ -91,7 +92,7 @@ type applying struct {
 func newMigration(cfg *configs.Config, log *slog.Logger) *migration {
 	m := &migration{flow: flow{cfg: cfg, log: log, way: forwardWay(cfg)}}
 	m.mapper = func() capture.Mapper {
-		if cfg.Cutover.Reverse {
+		if m.twoWay.Goes {
 			return strangerMapper{m, &m.flow, captureMapper{m.plan.Mapper()}}
 		}
 		return captureMapper{m.plan.Mapper()}

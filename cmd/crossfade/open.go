@@ -24,6 +24,7 @@ const (
 	factFinished = "finished" // the after phase is done
 	factStorage  = "storage"  // where the rows of the source's tables lay when they were last known to be compared, or about to be
 	factPaused   = "paused"
+	factTwoWay   = "two_way" // whether there is a way back
 )
 
 // open connects to both databases, opens the stream, and reads or makes the mapping.

@@ -23,7 +23,9 @@ func (m *migration) prepare(ctx context.Context) error {
 		return err
 	}
 	if known {
-		err = m.prepareAgain(ctx)
+		if err = m.settleTwoWay(ctx); err == nil {
+			err = m.prepareAgain(ctx)
+		}
 	} else {
 		err = m.prepareFirst(ctx)
 	}
@@ -34,6 +36,9 @@ func (m *migration) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := m.wire(ctx); err != nil {
+		return err
+	}
+	if err := m.noteTwoWay(ctx); err != nil {
 		return err
 	}
 	return m.lookAtStorage(ctx)
@@ -50,10 +55,11 @@ func (m *migration) prepareFirst(ctx context.Context) (err error) {
 	if err := compile(m.cfg, &m.ends); err != nil {
 		return control.Fail(control.ExitRefused, err, "")
 	}
-	findings, err := m.findings(ctx)
+	w, findings, err := m.findings(ctx)
 	if err != nil {
 		return err
 	}
+	m.twoWay = w
 	if bad := errorsIn(findings); len(bad) > 0 {
 		return control.Fail(control.ExitRefused, fmt.Errorf("%s:\n%s", errorCount(bad), findingsText(bad)), "")
 	}

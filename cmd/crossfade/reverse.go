@@ -12,7 +12,6 @@ import (
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/protocol"
-	"github.com/crossfade-io/crossfade/internal/catalog"
 	"github.com/crossfade-io/crossfade/internal/control"
 	"github.com/crossfade-io/crossfade/internal/stream"
 	"github.com/crossfade-io/crossfade/transform"
@@ -21,7 +20,7 @@ import (
 // runReverse runs the flow from the target to the source. It reads the target's log from when the target is complete, and finds there only what we have written ourselves, which it
 // skips: what else comes while the source serves is a stranger's. While the target serves it is applied to the source.
 func (m *migration) runReverse(ctx context.Context) error {
-	if !m.cfg.Cutover.Reverse {
+	if !m.twoWay.Goes {
 		return nil
 	}
 	var back *flow
@@ -53,7 +52,7 @@ func (m *migration) runReverse(ctx context.Context) error {
 
 // captureThere reads the source: until the target serves, and for ever where there is a way back, for then somebody may still move there a second time.
 func (m *migration) captureThere(ctx context.Context) error {
-	if m.cfg.Cutover.Reverse {
+	if m.twoWay.Goes {
 		return m.runCapture(ctx)
 	}
 	return m.whileServes(ctx, protocol.Source, m.runCapture)
@@ -291,9 +290,15 @@ func (w wayBack) Secure(ctx context.Context) (at cutover.Place, err error) {
 	return cutover.Place{Stream: back.stream.ID().String(), Seq: frame.Seq, Sum: frame.Sum}, nil
 }
 
+// watching: the reverse stream runs, or none is wanted. Without it no cutover is let in.
+func (m *migration) watching() bool {
+	back := m.reverse.Load()
+	return !m.twoWay.Goes || back != nil && back.progress.publisher.Load() != nil
+}
+
 // reverseStatus is what status shows of the way back; nil where there is none.
 func (m *migration) reverseStatus() *control.ReverseStatus {
-	if !m.cfg.Cutover.Reverse {
+	if !m.twoWay.Goes {
 		return nil
 	}
 	s := &control.ReverseStatus{State: "pending"}
@@ -338,89 +343,4 @@ func (m *migration) addTroubleOfReverse(s *control.Status) {
 	if a := back.applying.now(); a != nil && m.over() {
 		s.Held = append(s.Held, heldStatus(a.Stats().Held)...)
 	}
-}
-
-// checkReverse says what stands against a way back: what the mapping cannot undo, and what the target does not let us read. Its tables need not be there yet.
-func (m *migration) checkReverse(ctx context.Context) (out []catalog.Finding, err error) {
-	if !m.cfg.Cutover.Reverse {
-		return nil, nil
-	}
-	back := &flow{cfg: m.cfg, log: m.log, way: reverseWay(m.cfg, m.plan)}
-	var mistakes transform.Mistakes
-	switch back.plan, err = transform.Reverse(m.plan, nil, false); {
-	case errors.As(err, &mistakes):
-		out = append(out, mistakes...)
-	case err != nil:
-		return nil, err
-	default:
-		found, err := back.checkFilled(ctx)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	source, err := openSource(ctx, m.cfg, back.way, m.log)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, source.Close()) }()
-	found, err := source.Check(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range found {
-		if f.Code != "tables" { // they are not there yet
-			out = append(out, ofWayBack("target", f))
-		}
-	}
-	return out, nil
-}
-
-// checkFilled proves that the source takes what would be applied to it.
-func (f *flow) checkFilled(ctx context.Context) (out []catalog.Finding, err error) {
-	to, err := openApplied(ctx, f.cfg, f.way, f.log)
-	if err != nil {
-		return nil, err
-	}
-	defer to.Close()
-	found, err := to.Check(ctx, f.setups())
-	if err != nil {
-		return nil, err
-	}
-	for _, one := range found {
-		out = append(out, ofWayBack("source", one))
-	}
-	return out, nil
-}
-
-// ofWayBack says that a finding stands against the way back only.
-func ofWayBack(end string, f catalog.Finding) catalog.Finding {
-	f.Object = end + ", for the way back: " + f.Object
-	if f.Severity == catalog.Error {
-		f.Remedy += "; or set cutover.reverse: false and do without a way back"
-	}
-	return f
-}
-
-// removeReverse removes what the way back keeps at both ends, also when it has been switched off since.
-func (m *migration) removeReverse(ctx context.Context) (err error) {
-	w := reverseWay(m.cfg, m.plan)
-	if err := stream.Remove(ctx, streamConfig(m.cfg, w)); err != nil {
-		return err
-	}
-	back := &flow{cfg: m.cfg, log: m.log, way: w}
-	defer back.close()
-	if back.source, err = openSource(ctx, m.cfg, w, m.log); err != nil {
-		return err
-	}
-	if err := back.source.Remove(ctx); err != nil {
-		return err
-	}
-	if err := back.openTarget(ctx); err != nil {
-		return err
-	}
-	if err := back.copied.Remove(ctx); err != nil {
-		return err
-	}
-	return back.target.Remove(ctx)
 }

@@ -86,6 +86,9 @@ func (r *rig) configure(source, target, more string) {
 func (r *rig) command(args ...string) *exec.Cmd {
 	c := exec.Command(os.Args[0], append(args, "-c", r.config)...)
 	c.Env = append(append(os.Environ(), asProgram+"=1"), r.env...)
+	if text, err := os.ReadFile(r.config); err == nil && !bytes.Contains(text, []byte("reverse")) {
+		c.Env = append(c.Env, "CROSSFADE_CUTOVER_REVERSE=false") // a second stream costs time, and has tests of its own
+	}
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return c
 }

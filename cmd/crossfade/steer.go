@@ -409,7 +409,7 @@ func goNoGoText(g cutover.GoNoGo) string {
 
 // Check runs the preflight again.
 func (m *migration) Check(ctx context.Context) (json.RawMessage, error) {
-	f, err := m.findings(ctx)
+	_, f, err := m.findings(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -114,8 +114,10 @@ func newMachine(cfg *configs.Config, g *gates, m *migration) (*cutover.Machine, 
 	if m != nil {
 		there := func() *flow { return &m.flow }
 		stream, verifier, cc.Logger, cc.Notify = direction{m, there}, comparison{m, there}, m.log, m.cutoverStep
-		if cfg.Cutover.Reverse {
+		if m.twoWay.Goes {
 			cc.Reverse = wayBack{m, m.reverse.Load}
+		} else {
+			cc.NoWayBack = m.twoWay.Why
 		}
 	}
 	return cutover.New(cc, g.source, g.target, stream, verifier)
