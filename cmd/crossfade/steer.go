@@ -189,6 +189,9 @@ func (m *migration) Cutover(ctx context.Context, dryRun bool) (json.RawMessage, 
 func (m *migration) move(ctx context.Context, machine *cutover.Machine, f *flow) (json.RawMessage, error) {
 	m.cutovers.Lock()
 	defer m.cutovers.Unlock()
+	if other := m.opposite(f); other != nil {
+		other.strangers.expect()
+	}
 	m.attempting.Store(true)
 	f.verifier.Quiet(true)
 	defer f.verifier.Quiet(false)

@@ -15,13 +15,13 @@ type strangers struct {
 	mu     sync.Mutex
 	writes int    // that were seen
 	last   string // table and key of the last
-	known  int    // writes when the cutover was let in
+	known  int    // writes when the cutover was asked for
 	// belongs: it is settled that the target is not the application's. Else an attempt may have been decided, or soon be: since are the tables written to in that time.
 	belongs bool // ours, and only ours
 	since   map[string]bool
 }
 
-// expect notes that a cutover may be let in.
+// expect notes that somebody has asked for a cutover: whether what was written until now is mended is for the go/no-go to say.
 func (s *strangers) expect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,10 +126,7 @@ func (m *migration) stranger(f *flow, src *change.Change) error {
 	if !f.strangers.note(name, key) {
 		return nil
 	}
-	other := &m.flow
-	if f == other {
-		other = m.reverse.Load()
-	}
+	other := m.opposite(f)
 	if other == nil {
 		return fmt.Errorf("somebody else has changed %s, and the reverse stream, which compares it, does not run yet", src.Table)
 	}
@@ -138,6 +135,14 @@ func (m *migration) stranger(f *flow, src *change.Change) error {
 	}
 	m.log.Warn("somebody else writes", "to", f.way.fills.Other(), "table", src.Table.String(), "key", key)
 	return other.verifier.Doubt(context.Background(), []string{name})
+}
+
+// opposite is the flow that goes the other way; nil until it runs.
+func (m *migration) opposite(f *flow) *flow {
+	if f == &m.flow {
+		return m.reverse.Load()
+	}
+	return &m.flow
 }
 
 // comparedAs names a table that f reads as the other direction names it, which goes by where the rows of it come from; empty: it is none of that direction.

@@ -46,7 +46,7 @@ var goals = map[string]func(control.Status) (reached, possible bool){
 		return s.State == "completed", s.State != "failed" && s.State != "rolled_back"
 	},
 	"rolled_back": func(s control.Status) (bool, bool) {
-		return s.State == "rolled_back", s.Reverse != nil && s.State != "failed"
+		return s.State == "rolled_back", s.Reverse != nil && s.Reverse.State != "removing" && s.Reverse.State != "off" && s.State != "failed"
 	},
 }
 
