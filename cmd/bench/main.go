@@ -9,18 +9,22 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/crossfade-io/crossfade/internal/testdb"
 )
 
 // plan is what is measured.
 type plan struct {
-	Rows         int    `json:"rows"`
-	Transactions int    `json:"transactions"` // of changesOf row changes each
-	Rounds       int    `json:"rounds"`
-	Postgres     int    `json:"postgres_major"`
-	Only         string `json:"only,omitempty"` // snapshot or catch-up
+	Rows         int           `json:"rows"`
+	Transactions int           `json:"transactions"` // of changesOf row changes each
+	Rounds       int           `json:"rounds"`
+	Postgres     int           `json:"postgres_major"`
+	Moves        int           `json:"moves"`          // cutovers of each series, and as many rollbacks
+	Peak         time.Duration `json:"peak_ns"`        // how long the application writes as fast as it can
+	Only         string        `json:"only,omitempty"` // snapshot, catch-up or pauses
 	program      string
 	json         bool
 	verbose      bool
@@ -43,7 +47,9 @@ func program(args []string, out, log io.Writer) int {
 	flags.IntVar(&p.Transactions, "transactions", 100_000, "transactions of the backlog, of 4 row changes each")
 	flags.IntVar(&p.Rounds, "rounds", 3, "measurements of each contestant")
 	flags.IntVar(&p.Postgres, "postgres", 18, "major version of PostgreSQL")
-	flags.StringVar(&p.Only, "only", "", "measure only this: snapshot or catch-up")
+	flags.IntVar(&p.Moves, "moves", 30, "cutovers of each pair of databases and size, and as many rollbacks")
+	flags.DurationVar(&p.Peak, "peak", 5*time.Second, "how long the application writes as fast as it can, before it writes half of that")
+	flags.StringVar(&p.Only, "only", "", "measure only this: snapshot, catch-up or pauses")
 	flags.StringVar(&p.program, "crossfade", "bin/crossfade", "the program that is measured")
 	flags.BoolVar(&p.json, "json", false, "print JSON")
 	flags.BoolVar(&p.verbose, "v", false, "show the daemon's log")
@@ -66,11 +72,11 @@ func program(args []string, out, log io.Writer) int {
 
 func (p *plan) check() error {
 	switch {
-	case p.Rows < 1 || p.Transactions < 1 || p.Rounds < 1:
-		return errors.New("-rows, -transactions and -rounds begin at 1")
-	case p.Only != "" && p.Only != "snapshot" && p.Only != "catch-up":
-		return fmt.Errorf("-only %s: there are snapshot and catch-up", p.Only)
-	case p.Rows < (p.Rounds+1)*p.Transactions:
+	case p.Rows < 1 || p.Transactions < 1 || p.Rounds < 1 || p.Moves < 1 || p.Peak <= 0:
+		return errors.New("-rows, -transactions, -rounds and -moves begin at 1, -peak above 0")
+	case !slices.Contains([]string{"", "snapshot", "catch-up", "pauses"}, p.Only):
+		return fmt.Errorf("-only %s: there are snapshot, catch-up and pauses", p.Only)
+	case p.Only != "pauses" && p.Rows < (p.Rounds+1)*p.Transactions:
 		return fmt.Errorf("each round deletes -transactions rows, and some must be left to be updated: -rows must be at least %d", (p.Rounds+1)*p.Transactions)
 	}
 	if _, err := os.Stat(p.program); err != nil {
@@ -87,17 +93,24 @@ func measure(ctx context.Context, p plan, out, log io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
 	r := &result{Plan: p, Machine: machine(), Versions: b.versions()}
-	if p.Only == "catch-up" {
+	switch p.Only {
+	case "pauses":
+	case "catch-up":
 		err = b.snapshot(ctx, 0, new(result)) // to have something to go on with
-	} else {
+	default:
 		err = b.snapshots(ctx, r)
 	}
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	if p.Only != "snapshot" {
+	if p.Only == "" || p.Only == "catch-up" {
 		if err := b.catchUps(ctx, r); err != nil {
 			return fmt.Errorf("catch-up: %w", err)
+		}
+	}
+	if p.Only == "" || p.Only == "pauses" {
+		if err := b.moves(ctx, r); err != nil {
+			return fmt.Errorf("pauses: %w", err)
 		}
 	}
 	if p.json {

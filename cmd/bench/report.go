@@ -37,6 +37,7 @@ type result struct {
 	Snapshot     []sample `json:"snapshot"`
 	Subscription []sample `json:"subscription"`
 	CatchUp      []sample `json:"catch_up"`
+	Pauses       []series `json:"pauses"`
 }
 
 // Goals of this version, as ratios to the reference.
@@ -114,6 +115,9 @@ func (r *result) write(out io.Writer) error {
 	}
 	block(fmt.Sprintf("snapshot of %d rows", r.Plan.Rows), "limit", r.Limit, r.Snapshot, snapshotGoal)
 	block(fmt.Sprintf("catch-up of %d row changes", r.Plan.Transactions*changesOf), "subscription", r.Subscription, r.CatchUp, catchUpGoal)
+	for _, s := range r.Pauses {
+		s.write(&b)
+	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -105,15 +106,7 @@ func lines(rows int) io.Reader {
 
 // load fills the table on the source and on the publisher.
 func (b *bench) load(ctx context.Context) error {
-	mysql.RegisterReaderHandler("orders", func() io.Reader { return lines(b.Rows) })
-	defer mysql.DeregisterReaderHandler("orders")
-	if _, err := b.db.ExecContext(ctx, mysqlTable); err != nil {
-		return err
-	}
-	if _, err := b.db.ExecContext(ctx, "LOAD DATA LOCAL INFILE 'Reader::orders' INTO TABLE orders CHARACTER SET utf8mb4"); err != nil {
-		return fmt.Errorf("load the source: %w", err)
-	}
-	if _, err := b.db.ExecContext(ctx, "ANALYZE TABLE orders"); err != nil {
+	if err := loadMySQL(ctx, b.db, b.Rows); err != nil {
 		return err
 	}
 	if err := execPostgres(ctx, b.publisher, "postgres", "CREATE DATABASE "+database); err != nil {
@@ -125,11 +118,29 @@ func (b *bench) load(ctx context.Context) error {
 				return err
 			}
 		}
-		text := lines(b.Rows)
-		_, err := conn.PgConn().CopyFrom(ctx, text, "COPY orders FROM STDIN")
-		if c, ok := text.(io.Closer); ok {
-			err = errors.Join(err, c.Close())
-		}
-		return err
+		return copyRows(ctx, conn, b.Rows)
 	})
+}
+
+func copyRows(ctx context.Context, conn *pgx.Conn, rows int) error {
+	text := lines(rows)
+	_, err := conn.PgConn().CopyFrom(ctx, text, "COPY orders FROM STDIN")
+	if c, ok := text.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+// loadMySQL makes the table in a database, with its rows.
+func loadMySQL(ctx context.Context, db *sql.DB, rows int) error {
+	mysql.RegisterReaderHandler("orders", func() io.Reader { return lines(rows) })
+	defer mysql.DeregisterReaderHandler("orders")
+	if _, err := db.ExecContext(ctx, mysqlTable); err != nil {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, "LOAD DATA LOCAL INFILE 'Reader::orders' INTO TABLE orders CHARACTER SET utf8mb4"); err != nil {
+		return fmt.Errorf("load the source: %w", err)
+	}
+	_, err := db.ExecContext(ctx, "ANALYZE TABLE orders")
+	return err
 }

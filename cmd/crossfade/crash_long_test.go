@@ -2,18 +2,9 @@
 
 package main
 
-import (
-	"testing"
+import "testing"
 
-	"github.com/crossfade-io/crossfade/internal/testdb"
-)
-
-// TestACrashAtEveryEdgeLosesNothing is the short test at all edges, also from PostgreSQL.
+// TestACrashAtEveryEdgeLosesNothing is the short test at all edges of pairs in which every engine is on either side.
 func TestACrashAtEveryEdgeLosesNothing(t *testing.T) {
-	t.Run("MySQL to PostgreSQL", func(t *testing.T) {
-		crashes(t, endOnMySQL(t, testdb.MySQL(t)), endOnPostgres(t, testdb.Postgres(t, 18)), len(edges()))
-	})
-	t.Run("PostgreSQL to PostgreSQL", func(t *testing.T) {
-		crashes(t, endOnPostgres(t, testdb.Postgres(t, 15)), endOnPostgres(t, testdb.Postgres(t, 18)), len(edges()))
-	})
+	onFourPairs(t, func(t *testing.T, source, target *end) { crashes(t, source, target, len(edges())) })
 }

@@ -27,6 +27,9 @@ func (d direction) Readiness(ctx context.Context) (cutover.StreamReadiness, erro
 		no("not_streaming", d.m.cfg.Name, "not every table is copied, strict and complete yet", "wait for it: `crossfade wait --for verified`")
 		return r, nil
 	}
+	if f.applying.idle() { // what is known of it is of an earlier time
+		no("not_applying", d.m.cfg.Name, fmt.Sprintf("the %s is not kept current yet", f.way.fills), "wait for it; `crossfade status` shows what it waits for")
+	}
 	if f.applying.isPaused() {
 		no("paused", d.m.cfg.Name, "applying is paused", "`crossfade resume`")
 	}

@@ -310,6 +310,8 @@ func (m *migration) reverseStatus() *control.ReverseStatus {
 	case back == nil || back.progress.publisher.Load() == nil:
 	case back.failure() != nil:
 		s.State = "failed"
+	case m.over() && back.applying.idle():
+		s.State = "starting"
 	case m.over():
 		s.State = "applying"
 		if a := back.applying.now(); a != nil {

@@ -56,8 +56,8 @@ type VerifyStatus struct {
 
 // ReverseStatus is the reverse stream.
 type ReverseStatus struct {
-	// State: pending, until it runs; watching the target until the decision; applying to the source from then on; failed; removing and off
-	// once the soak is ended.
+	// State: pending, until it runs; watching the target until the decision; starting and applying to the source from then on; failed; removing and
+	// off once the soak is ended.
 	State      string   `json:"state"`
 	LagSeconds *float64 `json:"lag_seconds"`
 	// Differences between target and source, and when a comparison found none, since the decision.
