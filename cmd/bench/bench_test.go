@@ -46,7 +46,7 @@ func TestARunMeasuresEveryContestantAndLeavesNothing(t *testing.T) {
 	crossfade := built(t)
 	dir := ownTemp(t)
 	var out, log bytes.Buffer
-	if code := program([]string{"-crossfade", crossfade, "-rows", "9000", "-transactions", "1500", "-rounds", "2", "-json"}, &out, &log); code != 0 {
+	if code := program([]string{"-crossfade", crossfade, "-rows", "9000", "-transactions", "1500", "-rounds", "2", "-moves", "1", "-peak", "300ms", "-json"}, &out, &log); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, log.String())
 	}
 	var r struct {
@@ -74,11 +74,27 @@ func TestARunMeasuresEveryContestantAndLeavesNothing(t *testing.T) {
 	if r.SnapshotRatio <= 0 || r.CatchUpRatio <= 0 {
 		t.Errorf("ratios %v and %v", r.SnapshotRatio, r.CatchUpRatio)
 	}
+	if len(r.Pauses) != 4 {
+		t.Errorf("%d series of pauses of 4", len(r.Pauses))
+	}
+	for _, s := range r.Pauses {
+		if len(s.Moves) != 2 || s.Peak <= 0 || s.Rate != s.Peak/2 || s.Rows != 9000 && s.Rows != 450 {
+			t.Errorf("pauses: %+v", s)
+		}
+		for _, m := range s.Moves {
+			if m.WritePause <= 0 || m.Silence <= 0 || m.Slowest <= 0 || m.Predicted <= 0 {
+				t.Errorf("%s of %s: %+v", m.Verb, s.Pair, m)
+			}
+			if strings.Contains(s.Pair, "PgBouncer") && m.Failed > 0 {
+				t.Errorf("%s of %s: %d transactions failed", m.Verb, s.Pair, m.Failed)
+			}
+		}
+	}
 	var table strings.Builder
 	if err := r.write(&table); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"snapshot of 9000 rows", "catch-up of 6000 row changes", "█"} {
+	for _, want := range []string{"snapshot of 9000 rows", "catch-up of 6000 row changes", "█", "1 cutovers, fence to open", "PostgreSQL to PostgreSQL, PgBouncer, 450 rows"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table does not say %q:\n%s", want, table.String())
 		}

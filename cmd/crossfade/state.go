@@ -92,7 +92,7 @@ func (m *migration) phase(s control.Status, stats apply.Stats, applied uint64) s
 		return "snapshot"
 	case !m.progress.finished.Load():
 		return "catchup"
-	case m.progress.validated.Load() && m.verifier.State().Clean && m.watching():
+	case m.progress.validated.Load() && m.verifier.State().Clean && m.watching() && !m.applying.idle(): // after a rollback that is of before it
 		return "ready"
 	default:
 		return "streaming"
