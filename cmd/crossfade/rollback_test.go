@@ -141,3 +141,10 @@ func TestARollbackIsRefusedWhileTheSourceDiffers(t *testing.T) {
 	r.must("wait", "--for", "rolled_back", "--timeout", "10s")
 	sameRows(t, source, target)
 }
+
+// Both databases may be on one server: each direction finds there only what is of its own side.
+func TestTheWritesMoveThereAndBackOnOneServer(t *testing.T) {
+	for engine, make := range engines {
+		t.Run(engine, func(t *testing.T) { thereAndBack(t, make(t), make(t)) })
+	}
+}
