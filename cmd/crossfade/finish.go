@@ -114,11 +114,13 @@ func (f *flow) firstVerification(ctx context.Context) error {
 		f.progress.checking.Store(true)
 		defer f.progress.checking.Store(false)
 		began := time.Now()
-		r, err := f.verifier.Full(ctx, nil)
+		r, ran, err := f.verifier.FullUnlessClean(ctx)
 		if err != nil {
 			return err
 		}
-		f.log.Info("first full verification", "rows", r.Rows, "differences", len(r.Differences), "took", time.Since(began).Round(time.Millisecond))
+		if ran {
+			f.log.Info("first full verification", "rows", r.Rows, "differences", len(r.Differences), "took", time.Since(began).Round(time.Millisecond))
+		}
 	}
 	f.progress.validated.Store(true)
 	return nil

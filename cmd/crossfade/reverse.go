@@ -216,7 +216,7 @@ func (m *migration) applyBehind(ctx context.Context, f *flow, decided *cutover.M
 		return err
 	}
 	if lowest(ledger).Seq < at.Seq { // the application has written since anything was compared in this direction
-		if err := f.verifier.Doubt(ctx, sourcesOf(f.plan)); err != nil {
+		if err := f.verifier.BeginAgain(ctx); err != nil {
 			return err
 		}
 		if err := f.target.StartAt(ctx, f.setups(), f.cfg.Apply.Lanes, at.Stream, apply.Place{Seq: at.Seq, Sum: at.Sum}); err != nil {
@@ -226,14 +226,6 @@ func (m *migration) applyBehind(ctx context.Context, f *flow, decided *cutover.M
 	f.applying.set(func(a *applying) { a.halted = false })
 	f.log.Info("the side that was left is kept current from now on", "side", f.way.fills, "frame", at.Seq)
 	return nil
-}
-
-// sourcesOf names the tables that a plan reads.
-func sourcesOf(p *transform.Plan) (out []string) {
-	for _, t := range p.Tables() {
-		out = append(out, t.Source.String())
-	}
-	return out
 }
 
 // wayBack is the flow that leads back, as the cutover sees it.

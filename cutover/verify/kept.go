@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Rows under the fence are not counted: that would take as long as the tables are large (S6). They are kept: every full pass begins by counting
@@ -99,6 +100,22 @@ func (v *Verifier) Doubt(ctx context.Context, sources []string) error {
 		return err
 	}
 	defer v.running.give()
+	return v.doubt(ctx, sources)
+}
+
+// BeginAgain forgets that anything was ever compared: the application has written to the side that is filled. The next full pass is a first one, see [Verifier.FullUnlessClean].
+func (v *Verifier) BeginAgain(ctx context.Context) error {
+	if err := v.running.take(ctx); err != nil {
+		return err
+	}
+	defer v.running.give()
+	v.mu.Lock()
+	v.lastFull, v.lastClean = time.Time{}, time.Time{}
+	v.mu.Unlock()
+	return v.doubt(ctx, v.names)
+}
+
+func (v *Verifier) doubt(ctx context.Context, sources []string) error {
 	v.set(func(s *State) {
 		for _, name := range sources {
 			if t, ok := s.Tables[name]; ok {

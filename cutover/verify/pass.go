@@ -27,13 +27,33 @@ var ErrQuiet = errors.New("a cutover is being tried: no full verification now")
 
 // Full compares every row of the tables, all when none is named. Differences are part of the result, not an error.
 func (v *Verifier) Full(ctx context.Context, only []string) (Result, error) {
+	r, _, err := v.full(ctx, func() ([]string, bool) { return only, true })
+	return r, err
+}
+
+// FullUnlessClean compares every row of all tables, unless a pass that ran meanwhile has found them clean.
+func (v *Verifier) FullUnlessClean(ctx context.Context) (r Result, ran bool, err error) {
+	return v.full(ctx, func() ([]string, bool) { return nil, !v.State().Clean })
+}
+
+// full runs a pass. Which tables, and whether at all, is asked once it is our turn: another pass may have ended while we waited, or a cutover begun.
+func (v *Verifier) full(ctx context.Context, which func() (only []string, due bool)) (r Result, ran bool, err error) {
 	if err := v.running.take(ctx); err != nil {
-		return Result{}, err
+		return r, false, err
 	}
 	defer v.running.give()
-	if v.quiet.Load() { // asked once it is our turn: a cutover may have begun while we waited
-		return Result{}, ErrQuiet
+	only, due := which()
+	if !due {
+		return r, false, nil
 	}
+	if v.quiet.Load() {
+		return r, false, ErrQuiet
+	}
+	r, err = v.pass(ctx, only)
+	return r, true, err
+}
+
+func (v *Verifier) pass(ctx context.Context, only []string) (Result, error) {
 	v.touched.start()
 	names := only
 	if len(names) == 0 {

@@ -245,8 +245,8 @@ func (v *Verifier) Run(ctx context.Context) error {
 		if err != nil { // the databases or the stream are away for the moment: the keys stay touched
 			v.cfg.Logger.Warn("background verification is held up", "err", err)
 		}
-		if only, due := v.due(retry); due {
-			_, err := v.Full(ctx, only)
+		if _, due := v.due(retry); due {
+			_, _, err := v.full(ctx, func() ([]string, bool) { return v.due(retry) })
 			if err != nil && ctx.Err() == nil {
 				v.cfg.Logger.Warn("full verification is held up", "err", err)
 			}

@@ -400,3 +400,29 @@ func TestUnderTheFenceEveryTouchedKeyIsCompared(t *testing.T) {
 		t.Errorf("planted difference: %+v, %v", w.v.State().Differences, err)
 	}
 }
+
+// When the application has written to the side that is filled, nothing counts that was compared before, and the next full pass is a first one: it is taken once, not again by whoever
+// waited for his turn.
+func TestABeginningAgainForgetsWhatWasComparedAndOnePassIsEnough(t *testing.T) {
+	w := newWorld(t, 200, true)
+	w.v.cfg.FullEvery = time.Hour
+	w.full()
+	if _, ran, err := w.v.FullUnlessClean(t.Context()); ran || err != nil {
+		t.Errorf("a clean database was compared again: %v", err)
+	}
+	if err := w.v.BeginAgain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.v.State(); s.Clean || s.LastCleanAt != nil {
+		t.Errorf("what was compared before still counts: %+v", s)
+	}
+	if only, due := w.v.due(time.Time{}); due {
+		t.Errorf("the background takes the first pass, of %v", only)
+	}
+	if _, ran, err := w.v.FullUnlessClean(t.Context()); !ran || err != nil {
+		t.Errorf("ran %v, %v", ran, err)
+	}
+	if s := w.v.State(); !s.Clean || s.LastCleanAt == nil {
+		t.Errorf("not clean: %+v", s)
+	}
+}
