@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,6 +56,9 @@ func (t *Target) Setup(ctx context.Context, tables []apply.TableSetup) error {
 			if _, err := s.exec(ctx, q); err != nil {
 				return classify(fmt.Errorf("make database crossfade: %w; GRANT ALL ON crossfade.* to the user of target.url", err))
 			}
+		}
+		if err := s.notePositions(ctx); err != nil {
+			return err
 		}
 		err := s.alone(ctx, func() error {
 			for i := range tables {
@@ -134,7 +138,7 @@ func (t *Target) Remove(ctx context.Context) error {
 			return err
 		}
 		if there {
-			if err := s.giveBackAll(ctx); err != nil {
+			if err := errors.Join(s.notePositions(ctx), s.giveBack(ctx)); err != nil {
 				return err
 			}
 			for _, table := range ourTables {

@@ -18,14 +18,15 @@ func (w *world) triggerText() string {
 	text := w.list("SELECT CONCAT_WS('|', TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER, DEFINER, ACTION_STATEMENT, SQL_MODE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, DATABASE_COLLATION) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '" + w.Name + "' ORDER BY ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER")
 	for _, name := range strings.Split(w.list("SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '"+w.Name+"' ORDER BY 1"), "\n") {
 		var create string // the list shows literals of MySQL without their escapes
-		var rest [6]any
+		var mode string
+		var rest [5]any
 		for i := range rest {
 			rest[i] = new(any)
 		}
-		if err := w.DB.QueryRowContext(w.t.Context(), "SHOW CREATE TRIGGER `"+name+"`").Scan(rest[0], rest[1], &create, rest[2], rest[3], rest[4], rest[5]); err != nil {
+		if err := w.DB.QueryRowContext(w.t.Context(), "SHOW CREATE TRIGGER `"+name+"`").Scan(rest[0], &mode, &create, rest[1], rest[2], rest[3], rest[4]); err != nil {
 			w.t.Fatal(err)
 		}
-		body, err := triggerBody(create) // its header may name the database
+		body, err := triggerBody(create, mode) // its header may name the database
 		if err != nil {
 			w.t.Fatal(err)
 		}

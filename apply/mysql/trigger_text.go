@@ -6,8 +6,10 @@ import (
 )
 
 // triggerBody is what stands behind FOR EACH ROW, and FOLLOWS or PRECEDES another one, in a CREATE TRIGGER. Names, literals and comments before it are passed over, whatever they hold.
-func triggerBody(create string) (string, error) {
+// Mode is the sql_mode that it was made under.
+func triggerBody(create, mode string) (string, error) {
 	rest, at := create, 0
+	nextWord := func(s string) (word, rest string, err error) { return nextWord(s, mode) }
 	for _, want := range []string{"FOR", "EACH", "ROW"} {
 		for {
 			word, left, err := nextWord(rest)
@@ -33,14 +35,14 @@ func triggerBody(create string) (string, error) {
 }
 
 // nextWord takes a word, a quoted name or a sign off the front of SQL, without blanks and comments before it.
-func nextWord(s string) (word, rest string, err error) {
+func nextWord(s, mode string) (word, rest string, err error) {
 	for {
 		s = strings.TrimLeft(s, " \t\r\n")
 		end := ""
 		switch {
 		case strings.HasPrefix(s, "/*"):
 			end = "*/"
-		case strings.HasPrefix(s, "#"), strings.HasPrefix(s, "-- "):
+		case strings.HasPrefix(s, "#"), len(s) > 2 && s[:2] == "--" && s[2] <= ' ':
 			end = "\n"
 		}
 		if end == "" {
@@ -56,9 +58,11 @@ func nextWord(s string) (word, rest string, err error) {
 		return "", "", fmt.Errorf("a CREATE TRIGGER ends before its body")
 	}
 	if c := s[0]; strings.IndexByte("`'\"", c) >= 0 {
+		name := c == '`' || c == '"' && strings.Contains(mode, "ANSI_QUOTES")
+		escapes := !name && !strings.Contains(mode, "NO_BACKSLASH_ESCAPES")
 		for i := 1; i < len(s); i++ {
 			switch {
-			case s[i] == '\\' && c != '`':
+			case s[i] == '\\' && escapes:
 				i++
 			case s[i] == c && i+1 < len(s) && s[i+1] == c:
 				i++

@@ -10,12 +10,22 @@ func TestTheBodyOfATriggerIsWhatStandsBehindItsHeader(t *testing.T) {
 		"CREATE DEFINER=\"a\\\"b\"@localhost TRIGGER t BEFORE DELETE ON a FOR EACH ROW PRECEDES other BEGIN END":                       "BEGIN END",
 		"CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW followed: BEGIN END":                                                         "followed: BEGIN END",
 	} {
-		if got, err := triggerBody(create); err != nil || got != want {
+		if got, err := triggerBody(create, ""); err != nil || got != want {
 			t.Errorf("%s\ngives %q, %v, want %q", create, got, err, want)
 		}
 	}
+	for create, mode := range map[string]string{
+		"CREATE TRIGGER \"a\\\" BEFORE INSERT ON a FOR EACH ROW SET NEW.r = 1":                 "ANSI_QUOTES",
+		"CREATE DEFINER='a\\'@'%' TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.r = 1":     "STRICT_TRANS_TABLES,NO_BACKSLASH_ESCAPES",
+		"CREATE TRIGGER t --\tfor each row 'x\n BEFORE INSERT ON a FOR EACH ROW SET NEW.r = 1": "",
+		"CREATE DEFINER='a\\''@'%' TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.r = 1":    "ANSI_QUOTES",
+	} {
+		if got, err := triggerBody(create, mode); err != nil || got != "SET NEW.r = 1" {
+			t.Errorf("%s\nunder %s gives %q, %v", create, mode, got, err)
+		}
+	}
 	for _, create := range []string{"", "CREATE TRIGGER t", "CREATE TRIGGER `t", "CREATE TRIGGER t BEFORE INSERT ON a FOR 1", "CREATE /* t"} {
-		if got, err := triggerBody(create); err == nil {
+		if got, err := triggerBody(create, ""); err == nil {
 			t.Errorf("%s gives %q", create, got)
 		}
 	}
