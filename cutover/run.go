@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -293,13 +295,33 @@ func (r *run) edge(name string) error {
 		}
 		select {}
 	}
+	if at, file, ok := strings.Cut(holdAt, "="); ok && name == at {
+		held.Do(func() { hold(file) })
+	}
 	if r.m.cfg.Failpoint == nil {
 		return nil
 	}
 	return r.m.cfg.Failpoint(name)
 }
 
-var killAt = os.Getenv("CROSSFADE_FAILPOINT")
+// killAt and holdAt are edges, for tests: where the process ends, and where it stands still, once, which it says by a file, until somebody removes that, or for holdFor.
+var (
+	killAt, holdAt = os.Getenv("CROSSFADE_FAILPOINT"), os.Getenv("CROSSFADE_HOLDPOINT")
+	held           sync.Once
+)
+
+const holdFor = 20 * time.Second
+
+func hold(file string) {
+	if os.WriteFile(file, nil, 0o600) != nil {
+		return // nobody waits there
+	}
+	for end := time.Now().Add(holdFor); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(file); err != nil {
+			return
+		}
+	}
+}
 
 // do sends a statement with the entries that wait to be written to that side's journal.
 func (r *run) do(ctx context.Context, act protocol.Act, c Call) (protocol.Outcome, error) {
