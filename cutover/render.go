@@ -25,15 +25,15 @@ func (m *Machine) decidedVerdict() string {
 }
 
 func (m *Machine) empty(verdict string) Report {
-	r := Report{decided: m.decidedVerdict(), Direction: m.direction(), Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Tables: []TableResult{}, Sequences: []ReportSequence{}, Guards: []Guard{},
-		Lossy: []Lossy{}, Differences: []Difference{}, Reasons: []Finding{}, Warnings: []Finding{}}
-	return r
+	return Report{decided: m.decidedVerdict(), Direction: m.direction(), Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Guards: []Guard{}, Samples: []Sample{},
+		Compared: Compared{[]TableResult{}, []ReportSequence{}, []Lossy{}, []Difference{}}, Findings: Findings{[]Finding{}, []Finding{}}}
 }
 
 // noGo is the report of a cutover that was refused.
 func (m *Machine) noGo(g GoNoGo) Report {
 	r := m.empty(VerdictNoGo)
-	r.Reasons, r.Warnings, r.PredictedPauseMS = g.Reasons, append(r.Warnings, g.Warnings...), g.PredictedPauseMS
+	r.Reasons, r.Warnings = g.Reasons, append(r.Warnings, g.Warnings...)
+	r.PredictedPauseMS, r.PredictedClientPauseMS = g.PredictedPauseMS, g.PredictedClientPauseMS
 	msg := (&NoGo{Reasons: g.Reasons}).Error()
 	r.Error = &msg
 	return r
@@ -199,7 +199,7 @@ func (r *Report) add(e Entry) error {
 		if err := read(&v); err != nil {
 			return err
 		}
-		r.PredictedPauseMS, r.Warnings = v.PredictedPauseMS, append(r.Warnings, v.Warnings...)
+		r.PredictedPauseMS, r.PredictedClientPauseMS, r.Warnings = v.PredictedPauseMS, v.ClientPauseMS, append(r.Warnings, v.Warnings...)
 	case protocol.Verified:
 		var v verifiedEvidence
 		if err := read(&v); err != nil {
@@ -229,7 +229,7 @@ func (r *Report) add(e Entry) error {
 		if r.ClientPauseMS == 0 {
 			r.ClientPauseMS = r.since(protocol.StepFenced, e)
 		}
-		r.Verdict = r.decided
+		r.Verdict, r.PredictionError = r.decided, r.missed()
 	case protocol.Undo:
 		var v abortedEvidence
 		if err := read(&v); err != nil {

@@ -14,24 +14,68 @@ const (
 
 // Report is the evidence of one attempt.
 type Report struct {
-	Verdict          string           `json:"verdict"`
-	Migration        string           `json:"migration"`
-	Direction        string           `json:"direction"` // forward; reverse: of a rollback
-	Attempt          int64            `json:"attempt"`   // its epoch; 0: none was made
-	Error            *string          `json:"error"`
-	WritePauseMS     int64            `json:"write_pause_ms"`  // from the fence closing to the target open
-	ClientPauseMS    int64            `json:"client_pause_ms"` // from the first effect a client could see to traffic moved
-	PredictedPauseMS int64            `json:"predicted_pause_ms"`
-	Steps            []ReportStep     `json:"steps"`
-	Tables           []TableResult    `json:"tables"`
-	Sequences        []ReportSequence `json:"sequences"`
-	Guards           []Guard          `json:"guards"`
-	Lossy            []Lossy          `json:"lossy"`
-	Differences      []Difference     `json:"differences"`
-	Reasons          []Finding        `json:"reasons"`
-	Warnings         []Finding        `json:"warnings"`
+	Verdict   string  `json:"verdict"`
+	Migration string  `json:"migration"`
+	Direction string  `json:"direction"` // forward; reverse: of a rollback
+	Attempt   int64   `json:"attempt"`   // its epoch; 0: none was made
+	Error     *string `json:"error"`
+	Pauses
+	Steps []ReportStep `json:"steps"`
+	Compared
+	Guards []Guard `json:"guards"`
+	Findings
+	Samples []Sample `json:"samples"`
 
 	decided string // the verdict of one that was decided
+}
+
+// Pauses of an attempt, beside those that its go/no-go predicted.
+type Pauses struct {
+	WritePauseMS           int64            `json:"write_pause_ms"`  // from the fence closing to the target open
+	ClientPauseMS          int64            `json:"client_pause_ms"` // from the first effect a client could see to traffic moved
+	PredictedPauseMS       int64            `json:"predicted_pause_ms"`
+	PredictedClientPauseMS int64            `json:"predicted_client_pause_ms"`
+	PredictionError        *PredictionError `json:"prediction_error"` // of an attempt that was decided
+}
+
+// PredictionError is by how much the pauses were longer than predicted; negative: shorter.
+type PredictionError struct {
+	WriteMS       int64 `json:"write_ms"`
+	WritePercent  int64 `json:"write_percent"` // of what was predicted
+	ClientMS      int64 `json:"client_ms"`
+	ClientPercent int64 `json:"client_percent"`
+}
+
+// missed is the error of the prediction, once traffic is moved.
+func (p *Pauses) missed() *PredictionError {
+	if p.PredictedPauseMS == 0 || p.PredictedClientPauseMS == 0 {
+		return nil
+	}
+	e := PredictionError{WriteMS: p.WritePauseMS - p.PredictedPauseMS, ClientMS: p.ClientPauseMS - p.PredictedClientPauseMS}
+	e.WritePercent, e.ClientPercent = 100*e.WriteMS/p.PredictedPauseMS, 100*e.ClientMS/p.PredictedClientPauseMS
+	return &e
+}
+
+// Compared is what was found equal, or not, and what was altered on the way.
+type Compared struct {
+	Tables      []TableResult    `json:"tables"`
+	Sequences   []ReportSequence `json:"sequences"`
+	Lossy       []Lossy          `json:"lossy"`
+	Differences []Difference     `json:"differences"`
+}
+
+// Findings of the go/no-go.
+type Findings struct {
+	Reasons  []Finding `json:"reasons"`
+	Warnings []Finding `json:"warnings"`
+}
+
+// Sample is what went through the migration at a moment around the attempt.
+type Sample struct {
+	At           time.Time `json:"at"`
+	LagSeconds   *float64  `json:"lag_seconds"` // null: nothing was applied
+	CapturedPerS float64   `json:"captured_per_s"`
+	AppliedPerS  float64   `json:"applied_per_s"`
 }
 
 // ReportStep is one step with its evidence.
@@ -71,13 +115,7 @@ type GoNoGo struct {
 	LagMS            int64     `json:"lag_ms"`
 	TouchedKeys      int       `json:"touched_keys"`
 	PredictedPauseMS int64     `json:"predicted_pause_ms"`
-	Predicted        Predicted `json:"predicted"`
-}
-
-// Predicted is the pause by its parts, in milliseconds.
-type Predicted struct {
-	Fence   int64 `json:"fence_ms"`
-	Drain   int64 `json:"drain_ms"`
-	Verify  int64 `json:"verify_ms"`
-	Journal int64 `json:"journal_ms"` // the statements on both sides from the fence to the opening
+	// PredictedClientPauseMS includes poolers and switch steps.
+	PredictedClientPauseMS int64     `json:"predicted_client_pause_ms"`
+	Predicted              Predicted `json:"predicted"`
 }

@@ -36,13 +36,14 @@ type rig struct {
 	target *gate.Postgres
 	cfg    cutover.Config
 
-	mu       sync.Mutex
-	found    []cutover.Difference // by the verification
-	notReady []cutover.Finding    // by the stream
-	miscount []cutover.Finding
-	rows     [2]int64
-	runErr   error // of the switch step
-	askErr   error
+	mu         sync.Mutex
+	found      []cutover.Difference // by the verification
+	notReady   []cutover.Finding    // by the stream
+	miscount   []cutover.Finding
+	drainTakes time.Duration
+	rows       [2]int64
+	runErr     error // of the switch step
+	askErr     error
 
 	resumed, halted, runs atomic.Int32
 	active                atomic.Value // protocol.Side
@@ -191,8 +192,9 @@ type stream struct{ r *rig }
 func (s stream) Readiness(context.Context) (cutover.StreamReadiness, error) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	return cutover.StreamReadiness{Findings: s.r.notReady}, nil
+	return cutover.StreamReadiness{Findings: s.r.notReady, Drain: s.r.drainTakes, Rounds: 1}, nil
 }
+func (s stream) Round(context.Context) error  { return nil }
 func (s stream) Halt(context.Context) error   { s.r.halted.Add(1); return nil }
 func (s stream) Resume(context.Context) error { s.r.resumed.Add(1); return nil }
 

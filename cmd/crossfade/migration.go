@@ -11,6 +11,7 @@ import (
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/rounds"
 	"github.com/crossfade-io/crossfade/cutover/verify"
 	"github.com/crossfade-io/crossfade/internal/catalog"
 	"github.com/crossfade-io/crossfade/internal/change"
@@ -50,6 +51,7 @@ type flow struct {
 	progress  progress
 	applying  applying
 	repairs   repairs
+	pace      rounds.Window         // of commits on the source that come to be in every lane's ledger
 	mapper    func() capture.Mapper // of what is captured
 	strangers strangers             // at the end that is filled by the other direction
 }

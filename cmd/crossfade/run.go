@@ -95,6 +95,7 @@ func (m *migration) runFlows(ctx context.Context) error {
 	g.Go(func() error { return m.whileServes(ctx, protocol.Source, m.verifier.Run) }) // source = target
 	g.Go(func() error { return m.whileServes(ctx, protocol.Source, m.runStorage) })   // rows rewritten behind the log's back
 	g.Go(func() error { return m.runPurge(ctx) })
+	g.Go(func() error { return m.runRounds(ctx) })  // how long the way takes
 	g.Go(func() error { return m.runReverse(ctx) }) // target -> transform -> stream -> source
 	return g.Wait()
 }

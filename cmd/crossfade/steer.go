@@ -399,8 +399,8 @@ func reportText(b []byte) (string, error) {
 func goNoGoText(g cutover.GoNoGo) string {
 	var b strings.Builder
 	if g.Go {
-		fmt.Fprintf(&b, "go: predicted write pause %d ms (fence %d, drain %d, verify %d, journal %d), lag %d ms, %d keys touched\n",
-			g.PredictedPauseMS, g.Predicted.Fence, g.Predicted.Drain, g.Predicted.Verify, g.Predicted.Journal, g.LagMS, g.TouchedKeys)
+		fmt.Fprintf(&b, "go: predicted write pause %d ms (%s) and client pause %d ms, lag %d ms, %d keys touched\n",
+			g.PredictedPauseMS, &g.Predicted, g.PredictedClientPauseMS, g.LagMS, g.TouchedKeys)
 	} else {
 		b.WriteString("no go\n")
 	}
