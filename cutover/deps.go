@@ -269,6 +269,8 @@ type TableResult struct {
 	TargetRows  int64  `json:"target_rows"`
 	Digest      string `json:"digest"`
 	Differences int    `json:"differences"`
+	// VerifiedAt is when it was found equal, or not, under the fence. The digest is of the last full pass.
+	VerifiedAt *time.Time `json:"verified_at,omitempty"`
 }
 
 // Difference is one key of which the two sides differ.

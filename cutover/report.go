@@ -1,7 +1,11 @@
 package cutover
 
-import "time"
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/crossfade-io/crossfade/cutover/protocol"
+)
 
 // Verdicts of a report.
 const (
@@ -118,4 +122,53 @@ type GoNoGo struct {
 	// PredictedClientPauseMS includes poolers and switch steps.
 	PredictedClientPauseMS int64     `json:"predicted_client_pause_ms"`
 	Predicted              Predicted `json:"predicted"`
+}
+
+const (
+	around      = time.Minute     // before the pause
+	aroundAfter = 5 * time.Second // after traffic was moved
+)
+
+// Around is the time of which samples belong to the report: from a minute before clients could see anything to some seconds after traffic was moved. Without a pause
+// it lies before all samples.
+func (r *Report) Around() (from, to time.Time) {
+	from, to, _ = r.Pause()
+	if routed, ok := r.step(protocol.Routed); ok && routed.end().After(to) && routed.end().Before(to.Add(around)) {
+		to = routed.end()
+	}
+	return from.Add(-around), to.Add(aroundAfter)
+}
+
+// Pause is the time in which writes were held back: from the first thing that clients could see of it to the opening of a side. Without a fence there is none.
+func (r *Report) Pause() (from, to time.Time, ok bool) {
+	fenced, ok := r.step(protocol.StepFenced)
+	if !ok {
+		return from, to, false
+	}
+	from = fenced.StartedAt
+	var held pausedEvidence
+	if paused, ok := r.step(protocol.Paused); ok && json.Unmarshal(paused.Evidence, &held) == nil && held.Poolers > 0 {
+		from = paused.StartedAt
+	}
+	to = fenced.end()
+	for _, opened := range []protocol.Step{protocol.StepDecide, protocol.Undo} {
+		if s, ok := r.step(opened); ok {
+			return from, s.end(), true
+		}
+	}
+	return from, to, true
+}
+
+// step finds a step that has begun.
+func (r *Report) step(name protocol.Step) (ReportStep, bool) {
+	for _, s := range r.Steps {
+		if s.Name == string(name) {
+			return s, true
+		}
+	}
+	return ReportStep{}, false
+}
+
+func (s *ReportStep) end() time.Time {
+	return s.StartedAt.Add(time.Duration(s.TookMS) * time.Millisecond)
 }

@@ -31,13 +31,18 @@ var errNoRounds = errors.New("nothing is applied, or not all is copied yet")
 // round measures one. One that was under way when the applier was stopped says nothing; one that lasted longer than its context took at least as long.
 func (f *flow) round(ctx context.Context) error {
 	stops := f.applying.changed.now()
-	if !f.filled() && !f.progress.finished.Load() || !f.applying.wanted() || f.progress.publisher.Load() == nil {
+	if !f.streams() {
 		return errNoRounds
 	}
 	end := f.pace.Begin()
 	err := f.goRound(ctx)
 	end((err == nil || errors.Is(err, context.DeadlineExceeded)) && stops == f.applying.changed.now())
 	return err
+}
+
+// streams: what the source commits is on its way to be applied, and nothing else.
+func (f *flow) streams() bool {
+	return (f.filled() || f.progress.finished.Load()) && f.applying.wanted() && f.progress.publisher.Load() != nil
 }
 
 func (f *flow) goRound(ctx context.Context) error {

@@ -205,6 +205,7 @@ func (m *migration) move(ctx context.Context, machine *cutover.Machine, f *flow)
 		}
 	}
 	m.goOnAborting(cerr)
+	m.recorder.keep(&r)
 	b, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -268,6 +269,7 @@ func (m *migration) Rollback(ctx context.Context) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.recorder.fill(&r)
 	return json.Marshal(r)
 }
 
@@ -347,6 +349,7 @@ func (m *migration) Report(ctx context.Context, attempt int64, format string) ([
 	if err != nil {
 		return nil, cutoverError(err)
 	}
+	m.recorder.fill(&r)
 	return renderReport(r, format)
 }
 
