@@ -56,14 +56,18 @@ func (m *Machine) takeRounds(ctx context.Context) {
 // predict adds up the pauses, and says no where that cannot be done or the sum is too high.
 func (m *Machine) predict(ctx context.Context, c *checked) []Finding {
 	p := &c.Predicted
-	var commits [2]time.Duration
+	// From the fence to the opening the side left commits the fence, two journal writes and Begin; the side entered the sequences, the revocation and the opening.
+	var journal, fence, commit time.Duration
 	for i, s := range []Side{m.leaving, m.entering} {
 		for range 3 {
 			took, err := s.Beat(ctx)
 			if err != nil {
 				return []Finding{problem("predict", m.cfg.Migration, fmt.Sprintf("measure a commit: %v", err), "see the error")}
 			}
-			commits[i] = max(commits[i], took)
+			journal, commit = journal+took, took
+			if i == 0 {
+				fence = max(fence, took)
+			}
 		}
 	}
 	if m.cfg.Reverse != nil && len(c.Reasons) == 0 { // else it may not be there
@@ -73,11 +77,9 @@ func (m *Machine) predict(ctx context.Context, c *checked) []Finding {
 		}
 		p.Reverse = back.Milliseconds()
 	}
-	// From the fence to the opening the side left commits the fence, two journal writes and Begin; the side entered the sequences, the revocation and the opening.
-	p.Fence = (fenceCost + commits[0]).Milliseconds()
-	p.Journal = (3*commits[0] + 3*commits[1]).Milliseconds()
+	p.Fence, p.Journal = (fenceCost + fence).Milliseconds(), journal.Milliseconds()
 	p.Prove = c.proofs.sum.Milliseconds()
-	poolers, route := m.predictSwitch(c.asked, commits[1])
+	poolers, route := m.predictSwitch(c.asked, commit)
 	p.Poolers, p.Route = poolers.Milliseconds(), route.Milliseconds()
 	c.PredictedPauseMS, c.PredictedClientPauseMS = p.write(), p.client()
 	limit := m.cfg.MaxPause.Milliseconds()

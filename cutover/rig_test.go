@@ -36,14 +36,17 @@ type rig struct {
 	target *gate.Postgres
 	cfg    cutover.Config
 
-	mu         sync.Mutex
-	found      []cutover.Difference // by the verification
-	notReady   []cutover.Finding    // by the stream
-	miscount   []cutover.Finding
-	drainTakes time.Duration
-	rows       [2]int64
-	runErr     error // of the switch step
-	askErr     error
+	mu       sync.Mutex
+	found    []cutover.Difference // by the verification
+	notReady []cutover.Finding    // by the stream
+	miscount []cutover.Finding
+	rows     [2]int64
+	runErr   error // of the switch step
+	askErr   error
+
+	// what the stream says of its rounds
+	drains     time.Duration
+	unmeasured bool
 
 	resumed, halted, runs atomic.Int32
 	active                atomic.Value // protocol.Side
@@ -192,7 +195,11 @@ type stream struct{ r *rig }
 func (s stream) Readiness(context.Context) (cutover.StreamReadiness, error) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	return cutover.StreamReadiness{Findings: s.r.notReady, Drain: s.r.drainTakes, Rounds: 1}, nil
+	out := cutover.StreamReadiness{Findings: s.r.notReady, Drain: s.r.drains, Rounds: 1}
+	if s.r.unmeasured {
+		out.Rounds = 0
+	}
+	return out, nil
 }
 func (s stream) Round(context.Context) error  { return nil }
 func (s stream) Halt(context.Context) error   { s.r.halted.Add(1); return nil }
