@@ -71,7 +71,9 @@ func (m *Machine) predict(ctx context.Context, c *checked) []Finding {
 		}
 	}
 	if m.cfg.Reverse != nil && len(c.Reasons) == 0 { // else it may not be there
-		back, err := m.cfg.Reverse.Pace(ctx)
+		bounded, cancel := context.WithTimeoutCause(ctx, m.cfg.MaxPause, fmt.Errorf("its end was not reached within %v", m.cfg.MaxPause))
+		back, err := m.cfg.Reverse.Pace(bounded)
+		cancel()
 		if err != nil {
 			return []Finding{problem("predict", m.cfg.Migration, fmt.Sprintf("measure the way back: %v", err), "see the error")}
 		}

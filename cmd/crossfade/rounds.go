@@ -46,6 +46,10 @@ func (f *flow) streams() bool {
 }
 
 func (f *flow) goRound(ctx context.Context) error {
+	applier := f.applying.now()
+	if applier == nil {
+		return errNoRounds
+	}
 	if err := f.source.Heartbeat(ctx); err != nil {
 		return err
 	}
@@ -53,7 +57,7 @@ func (f *flow) goRound(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return f.waitApplied(ctx, seq)
+	return applier.Wait(ctx, seq)
 }
 
 // published waits until everything that the source has committed is in the stream, durably, and returns the last frame of it.
