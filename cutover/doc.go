@@ -17,7 +17,7 @@
 //
 // The go/no-go says how long writes will pause, and refuses above max_pause. The parts are measured, by doing what the pause will do:
 //
-//   - Drain: a row of ours is committed on the side left, and timed until every lane's ledger has it. The daemon does so all the time, the go/no-go three times
+//   - Drain: a row of ours is committed on the side left, and timed until every lane's ledger has it. The daemon does so every few seconds, the go/no-go three times
 //     more. That takes the backlog and a stuck lane with it, so the lag is not added: it would count the same rows twice, and counts from commit times, which are
 //     those of the newest change and jump when a source is quiet. Idle lanes are hurried in both.
 //   - Verify: rounds of the touched keys. One compares what a second has touched, which is more than what a fence leaves.
