@@ -80,6 +80,7 @@ type preparedEvidence struct {
 	SourceID         string    `json:"source_id"`
 	TargetID         string    `json:"target_id"`
 	PredictedPauseMS int64     `json:"predicted_pause_ms"`
+	ClientPauseMS    int64     `json:"predicted_client_pause_ms"`
 	Predicted        Predicted `json:"predicted"`
 	Warnings         []Finding `json:"warnings,omitempty"`
 }
@@ -93,7 +94,7 @@ type convergedEvidence struct {
 func (r *run) arm() (protocol.Outcome, error) {
 	c := r.go_
 	r.begin(protocol.Prepared)
-	r.finish(protocol.Prepared, OutcomeDone, preparedEvidence{r.m.cfg.Migration, len(r.m.cfg.Tables), c.sourceID, c.targetID, c.PredictedPauseMS, c.Predicted, c.Warnings})
+	r.finish(protocol.Prepared, OutcomeDone, preparedEvidence{r.m.cfg.Migration, len(r.m.cfg.Tables), c.sourceID, c.targetID, c.PredictedPauseMS, c.PredictedClientPauseMS, c.Predicted, c.Warnings})
 	r.begin(protocol.Converged)
 	r.finish(protocol.Converged, OutcomeDone, convergedEvidence{c.LagMS, c.cleanAt, c.TouchedKeys})
 	r.begin(protocol.StepArmed)

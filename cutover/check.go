@@ -18,6 +18,8 @@ type checked struct {
 	sourceID, targetID string
 	fingerprints       [2]string // source, target
 	cleanAt            time.Time
+	proofs             stopwatch       // what is proven again under the fence
+	asked              []time.Duration // switch steps, where traffic goes
 }
 
 func problem(code, object, reason, remedy string) Finding {
@@ -68,46 +70,26 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 	c.sourceID, c.targetID = src.Identity, dst.Identity
 	c.epoch = 1 + max(src.Gate.Epoch, src.Attempt.Epoch, dst.Gate.Epoch, dst.Attempt.Epoch)
 
-	for i, s := range []struct {
+	for _, s := range []struct {
 		side Side
-		name string
-	}{{m.leaving, string(m.from)}, {m.entering, string(m.to)}} {
+		name protocol.Side
+	}{{m.leaving, m.from}, {m.entering, m.to}} {
 		found, err := s.side.Check(ctx)
 		if err != nil {
-			say(problem("check", s.name, fmt.Sprintf("the %s could not be checked: %v", s.name, err), "see the error"))
+			say(problem("check", string(s.name), fmt.Sprintf("the %s could not be checked: %v", s.name, err), "see the error"))
 			continue
 		}
 		say(found...)
-		if c.fingerprints[i], err = s.side.Fingerprint(ctx); err != nil {
-			say(problem("schema", s.name, fmt.Sprintf("the schema of the %s could not be read: %v", s.name, err), "see the error"))
-		}
 	}
-	if ids, err := m.leaving.PreparedTransactions(ctx); err != nil {
-		say(problem("xa", string(m.from), err.Error(), fmt.Sprintf("GRANT XA_RECOVER_ADMIN ON *.* to the user of %s.url", m.from)))
-	} else if len(ids) > 0 {
-		say(problem("xa", string(m.from), fmt.Sprintf("transactions are prepared on the %s: %s", m.from, strings.Join(ids, ", ")), "commit them or roll them back"))
-	}
-	p, err := m.entering.Probe(ctx)
-	if err == nil {
-		err = refusedByGate(p, m.to)
-	}
-	if err != nil {
-		say(problem("probe", string(m.to), err.Error(), fmt.Sprintf("grant the application's user what it needs on the %s's tables, and let nobody disable triggers named crossfade_*", m.to)))
-	}
-	if seqs, err := m.sequences(ctx); err != nil {
-		say(problem("sequences", string(m.to), err.Error(), "make the column an identity column, or drop it from the mapping"))
-	} else {
-		for _, s := range seqs {
-			if s.Last >= s.Max {
-				say(problem("sequences", s.Name, fmt.Sprintf("%s has issued %d, the sequence ends at %d", s.Table, s.Last, s.Max), "use a wider type"))
-			}
-		}
-	}
+	say(m.checkProofs(ctx, &c)...)
 	for _, s := range m.cfg.Switch {
+		began := time.Now()
 		if f := m.checkSwitch(ctx, s, c.epoch); f != nil {
 			say(*f)
 		}
+		c.asked = append(c.asked, time.Since(began))
 	}
+	m.takeRounds(ctx)
 	say(m.checkReady(ctx, &c.GoNoGo)...)
 	if m.cfg.Reverse != nil {
 		found, err := m.cfg.Reverse.Readiness(ctx)
@@ -128,14 +110,52 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 		}
 		say(found...)
 	}
-	if err := m.predict(ctx, &c); err != nil {
-		say(problem("predict", m.cfg.Migration, err.Error(), "see the error"))
-	}
-	if limit := m.cfg.MaxPause.Milliseconds(); c.PredictedPauseMS > limit {
-		say(problem("pause", m.cfg.Migration, fmt.Sprintf("the predicted pause is %d ms (fence %d, drain %d, verify %d, journal %d), cutover.max_pause is %d ms", c.PredictedPauseMS,
-			c.Predicted.Fence, c.Predicted.Drain, c.Predicted.Verify, c.Predicted.Journal, limit), "wait for a quieter time, or raise cutover.max_pause"))
-	}
+	say(m.predict(ctx, &c)...)
 	return c, ctx.Err()
+}
+
+// checkProofs proves what is proven again under the fence, and measures how long that takes.
+func (m *Machine) checkProofs(ctx context.Context, c *checked) (reasons []Finding) {
+	say := func(code string, side protocol.Side, reason, remedy string) {
+		reasons = append(reasons, problem(code, string(side), reason, remedy))
+	}
+	for i, s := range []struct {
+		side Side
+		name protocol.Side
+	}{{m.leaving, m.from}, {m.entering, m.to}} {
+		var err error
+		c.proofs.time(1, func() { c.fingerprints[i], err = s.side.Fingerprint(ctx) })
+		if err != nil {
+			say("schema", s.name, fmt.Sprintf("the schema of the %s could not be read: %v", s.name, err), "see the error")
+		}
+	}
+	var ids []string
+	var err error
+	c.proofs.time(1, func() { ids, err = m.leaving.PreparedTransactions(ctx) })
+	if err != nil {
+		say("xa", m.from, err.Error(), fmt.Sprintf("GRANT XA_RECOVER_ADMIN ON *.* to the user of %s.url", m.from))
+	} else if len(ids) > 0 {
+		say("xa", m.from, fmt.Sprintf("transactions are prepared on the %s: %s", m.from, strings.Join(ids, ", ")), "commit them or roll them back")
+	}
+	var p Probe
+	c.proofs.time(2, func() { p, err = m.entering.Probe(ctx) }) // the fenced side is probed too
+	if err == nil {
+		err = refusedByGate(p, m.to)
+	}
+	if err != nil {
+		say("probe", m.to, err.Error(), fmt.Sprintf("grant the application's user what it needs on the %s's tables, and let nobody disable triggers named crossfade_*", m.to))
+	}
+	var seqs []Sequence
+	c.proofs.time(2, func() { seqs, err = m.sequences(ctx) }) // before and after they are raised
+	if err != nil {
+		say("sequences", m.to, err.Error(), "make the column an identity column, or drop it from the mapping")
+	}
+	for _, s := range seqs {
+		if s.Last >= s.Max {
+			reasons = append(reasons, problem("sequences", s.Name, fmt.Sprintf("%s has issued %d, the sequence ends at %d", s.Table, s.Last, s.Max), "use a wider type"))
+		}
+	}
+	return reasons
 }
 
 // checkStates reads both rows; with a reason nothing else needs to be looked at.
@@ -175,7 +195,7 @@ func (m *Machine) checkReady(ctx context.Context, g *GoNoGo) []Finding {
 	case s.Lag > m.cfg.MaxLag:
 		reasons = append(reasons, problem("lag", m.cfg.Migration, fmt.Sprintf("the %s is %v behind, cutover.max_lag is %v", m.to, s.Lag.Round(time.Millisecond), m.cfg.MaxLag), "wait until it has caught up"))
 	}
-	g.LagMS, g.Predicted.Drain = s.Lag.Milliseconds(), s.Drain.Milliseconds()
+	g.LagMS, g.Predicted.Drain, g.Predicted.Rounds = s.Lag.Milliseconds(), s.Drain.Milliseconds(), s.Rounds
 	reasons = append(reasons, errorsOf(s.Findings)...)
 	v, err := m.verifier.Readiness(ctx)
 	switch {
@@ -203,29 +223,6 @@ func (m *Machine) checkSwitch(ctx context.Context, s Switch, epoch int64) *Findi
 		f.Reason = fmt.Sprintf("switch step %s says that traffic goes to the %s already", s.Name(), at)
 		return &f
 	}
-	return nil
-}
-
-// fenceCost is what closing the gate takes under load besides its commit: 7 to 47 ms were measured, deadlock retries included 150.
-const fenceCost = 50 * time.Millisecond
-
-// predict adds up the pause: commits and round trips are measured now, the rest is told by the stream and the verification.
-func (m *Machine) predict(ctx context.Context, c *checked) error {
-	var commit [2]time.Duration
-	for i, s := range []Side{m.leaving, m.entering} {
-		for range 3 {
-			took, err := s.Beat(ctx)
-			if err != nil {
-				return fmt.Errorf("measure a commit: %w", err)
-			}
-			commit[i] = max(commit[i], took)
-		}
-	}
-	// From the fence to the opening the source commits the fence, two journal writes and Begin; the target the sequences, the revocation and the
-	// opening.
-	c.Predicted.Fence = (fenceCost + commit[0]).Milliseconds()
-	c.Predicted.Journal = (3*commit[0] + 3*commit[1]).Milliseconds()
-	c.PredictedPauseMS = c.Predicted.Fence + c.Predicted.Drain + c.Predicted.Verify + c.Predicted.Journal
 	return nil
 }
 

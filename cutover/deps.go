@@ -193,6 +193,9 @@ type Lane struct {
 type Stream interface {
 	// Readiness answers without waiting.
 	Readiness(ctx context.Context) (StreamReadiness, error)
+	// Round commits on the side left, and returns once that is in the ledger of every lane of the side entered. Readiness knows how long it took, also when it was
+	// given up because ctx ended.
+	Round(ctx context.Context) error
 	// Halt stops this process's applier once the marker is applied; the ledger's token is revoked after it. Nothing relies on it.
 	Halt(ctx context.Context) error
 	// Resume starts an applier with a new token, if none runs. It returns once the applier has its token.
@@ -206,6 +209,8 @@ type Reverse interface {
 	// Secure waits until everything that the side entered has committed is in the stream, durably, and returns the place behind it: what comes later is the
 	// application's. It fails when somebody else has written there. It must give up when ctx ends.
 	Secure(ctx context.Context) (Place, error)
+	// Pace waits as Secure does, and says how long that takes.
+	Pace(ctx context.Context) (time.Duration, error)
 }
 
 // Place is a frame of a stream.
@@ -220,8 +225,9 @@ type StreamReadiness struct {
 	Lag time.Duration
 	// Findings of severity error are reasons against a cutover: still copying, held tables, DDL of the after phase not done, paused by a guard.
 	Findings []Finding
-	// Drain predicts how long a marker takes from the source's commit to every ledger.
-	Drain time.Duration
+	// Drain predicts how long a marker takes from the source's commit to every ledger, from so many rounds that were measured.
+	Drain  time.Duration
+	Rounds int
 }
 
 // Verifier compares both sides.
@@ -263,6 +269,8 @@ type TableResult struct {
 	TargetRows  int64  `json:"target_rows"`
 	Digest      string `json:"digest"`
 	Differences int    `json:"differences"`
+	// VerifiedAt is when it was found equal, or not, under the fence. The digest is of the last full pass.
+	VerifiedAt *time.Time `json:"verified_at,omitempty"`
 }
 
 // Difference is one key of which the two sides differ.

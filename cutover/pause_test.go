@@ -199,6 +199,9 @@ func TestNoClientOfAPoolerMeetsAnErrorInACutover(t *testing.T) {
 	if err != nil || rep.Verdict != cutover.VerdictCompleted || rep.ClientPauseMS < rep.WritePauseMS || rep.ClientPauseMS == 0 {
 		t.Fatalf("%+v, %v", rep, err)
 	}
+	if rep.PredictedClientPauseMS <= rep.PredictedPauseMS || rep.PredictionError == nil || rep.PredictionError.ClientMS != rep.ClientPauseMS-rep.PredictedClientPauseMS {
+		t.Errorf("the poolers are not in what was predicted: %+v, %+v", rep.Pauses, rep.PredictionError)
+	}
 	at := l.done.Load()
 	r.until("the load behind the cutover", func() bool { return l.done.Load() > at+200 })
 	acked := l.stop()
@@ -214,7 +217,7 @@ func TestNoClientOfAPoolerMeetsAnErrorInACutover(t *testing.T) {
 	if i < 0 || !strings.Contains(string(rep.Steps[i].Evidence), `"poolers": 2`) {
 		t.Errorf("the pause has no evidence: %+v", rep.Steps)
 	}
-	t.Logf("client pause %d ms, write pause %d ms, slowest transaction %v", rep.ClientPauseMS, rep.WritePauseMS, slices.Max(l.longest[:]))
+	t.Logf("client pause %d ms (predicted %d), write pause %d ms (predicted %d), slowest transaction %v", rep.ClientPauseMS, rep.PredictedClientPauseMS, rep.WritePauseMS, rep.PredictedPauseMS, slices.Max(l.longest[:]))
 }
 
 func TestAnAttemptThatAbortsLetsClientsGoOnAtTheSource(t *testing.T) {

@@ -1,7 +1,6 @@
 package cutover
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -25,15 +24,15 @@ func (m *Machine) decidedVerdict() string {
 }
 
 func (m *Machine) empty(verdict string) Report {
-	r := Report{decided: m.decidedVerdict(), Direction: m.direction(), Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Tables: []TableResult{}, Sequences: []ReportSequence{}, Guards: []Guard{},
-		Lossy: []Lossy{}, Differences: []Difference{}, Reasons: []Finding{}, Warnings: []Finding{}}
-	return r
+	return Report{decided: m.decidedVerdict(), Direction: m.direction(), Verdict: verdict, Migration: m.cfg.Migration, Steps: []ReportStep{}, Guards: []Guard{}, Samples: []Sample{},
+		Compared: Compared{[]TableResult{}, []ReportSequence{}, []Lossy{}, []Difference{}}, Findings: Findings{[]Finding{}, []Finding{}}}
 }
 
 // noGo is the report of a cutover that was refused.
 func (m *Machine) noGo(g GoNoGo) Report {
 	r := m.empty(VerdictNoGo)
-	r.Reasons, r.Warnings, r.PredictedPauseMS = g.Reasons, append(r.Warnings, g.Warnings...), g.PredictedPauseMS
+	r.Reasons, r.Warnings = g.Reasons, append(r.Warnings, g.Warnings...)
+	r.PredictedPauseMS, r.PredictedClientPauseMS = g.PredictedPauseMS, g.PredictedClientPauseMS
 	msg := (&NoGo{Reasons: g.Reasons}).Error()
 	r.Error = &msg
 	return r
@@ -173,6 +172,10 @@ func (r *Report) add(e Entry) error {
 		return json.Unmarshal(e.Evidence, v)
 	}
 	verification := func(v Verification) {
+		for i := range v.Tables {
+			at := e.DoneAt.UTC()
+			v.Tables[i].VerifiedAt = &at
+		}
 		r.Tables = append(r.Tables, v.Tables...)
 		r.Differences = append(r.Differences, v.Differences...)
 		r.Lossy = append(r.Lossy, v.Lossy...)
@@ -199,7 +202,7 @@ func (r *Report) add(e Entry) error {
 		if err := read(&v); err != nil {
 			return err
 		}
-		r.PredictedPauseMS, r.Warnings = v.PredictedPauseMS, append(r.Warnings, v.Warnings...)
+		r.PredictedPauseMS, r.PredictedClientPauseMS, r.Warnings = v.PredictedPauseMS, v.ClientPauseMS, append(r.Warnings, v.Warnings...)
 	case protocol.Verified:
 		var v verifiedEvidence
 		if err := read(&v); err != nil {
@@ -229,7 +232,7 @@ func (r *Report) add(e Entry) error {
 		if r.ClientPauseMS == 0 {
 			r.ClientPauseMS = r.since(protocol.StepFenced, e)
 		}
-		r.Verdict = r.decided
+		r.Verdict, r.PredictionError = r.decided, r.missed()
 	case protocol.Undo:
 		var v abortedEvidence
 		if err := read(&v); err != nil {
@@ -244,89 +247,8 @@ func (r *Report) add(e Entry) error {
 
 // since is the time from the start of a step in the report to the end of an entry.
 func (r *Report) since(step protocol.Step, e Entry) int64 {
-	for _, s := range r.Steps {
-		if s.Name == string(step) {
-			return e.DoneAt.Sub(s.StartedAt).Milliseconds()
-		}
+	if s, ok := r.step(step); ok {
+		return e.DoneAt.Sub(s.StartedAt).Milliseconds()
 	}
 	return 0
-}
-
-// Markdown renders the report for people.
-func (r *Report) Markdown() string {
-	var b strings.Builder
-	what := "Cutover"
-	if r.Direction == reverse {
-		what = "Rollback"
-	}
-	fmt.Fprintf(&b, "# %s of %s\n\n", what, r.Migration)
-	fmt.Fprintf(&b, "Verdict: **%s**", r.Verdict)
-	if r.Attempt > 0 {
-		fmt.Fprintf(&b, " (attempt %d)", r.Attempt)
-	}
-	b.WriteString("\n\n")
-	if r.Error != nil {
-		fmt.Fprintf(&b, "Why: %s\n\n", *r.Error)
-	}
-	fmt.Fprintf(&b, "| | ms |\n|---|---:|\n| write pause | %d |\n| client pause | %d |\n| predicted pause | %d |\n", r.WritePauseMS, r.ClientPauseMS, r.PredictedPauseMS)
-	for _, l := range []struct {
-		title string
-		all   []Finding
-	}{{"Reasons", r.Reasons}, {"Warnings", r.Warnings}} {
-		if len(l.all) > 0 {
-			fmt.Fprintf(&b, "\n## %s\n\n", l.title)
-			for _, f := range l.all {
-				fmt.Fprintf(&b, "- `%s` %s: %s. %s\n", f.Code, f.Object, f.Reason, f.Remedy)
-			}
-		}
-	}
-	if len(r.Steps) > 0 {
-		b.WriteString("\n## Steps\n\n| step | started (UTC) | took ms | outcome | evidence |\n|---|---|---:|---|---|\n")
-		for _, s := range r.Steps {
-			fmt.Fprintf(&b, "| %s | %s | %d | %s | `%s` |\n", s.Name, s.StartedAt.Format("2006-01-02 15:04:05.000"), s.TookMS, s.Outcome, cell(compact(s.Evidence)))
-		}
-	}
-	if len(r.Tables) > 0 {
-		b.WriteString("\n## Tables\n\n| source | target | source rows | target rows | differences | digest |\n|---|---|---:|---:|---:|---|\n")
-		for _, t := range r.Tables {
-			fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %s |\n", cell(t.Source), cell(t.Target), t.SourceRows, t.TargetRows, t.Differences, t.Digest)
-		}
-	}
-	if len(r.Differences) > 0 {
-		b.WriteString("\n## Differences\n\n| table | key | column | source | target |\n|---|---|---|---|---|\n")
-		for _, d := range r.Differences {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(d.Table), cell(d.Key), cell(d.Column), cell(d.Source), cell(d.Target))
-		}
-	}
-	if len(r.Sequences) > 0 {
-		b.WriteString("\n## Sequences\n\n| name | set to |\n|---|---:|\n")
-		for _, s := range r.Sequences {
-			fmt.Fprintf(&b, "| %s | %d |\n", cell(s.Name), s.SetTo)
-		}
-	}
-	if len(r.Lossy) > 0 {
-		b.WriteString("\n## Values altered by rule\n\n| table | column | rule | rows |\n|---|---|---|---:|\n")
-		for _, l := range r.Lossy {
-			fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", cell(l.Table), cell(l.Column), cell(l.Rule), l.Rows)
-		}
-	}
-	return b.String()
-}
-
-// compact writes evidence on one line: a client may have indented it.
-func compact(evidence json.RawMessage) string {
-	var b bytes.Buffer
-	if err := json.Compact(&b, evidence); err != nil {
-		return string(evidence)
-	}
-	return b.String()
-}
-
-// cell makes a value safe inside a table cell.
-func cell(s string) string {
-	s = strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "`", "'").Replace(s)
-	if len(s) > 400 {
-		s = s[:400] + "..."
-	}
-	return s
 }

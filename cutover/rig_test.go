@@ -44,6 +44,10 @@ type rig struct {
 	runErr   error // of the switch step
 	askErr   error
 
+	// what the stream says of its rounds
+	drains     time.Duration
+	unmeasured bool
+
 	resumed, halted, runs atomic.Int32
 	active                atomic.Value // protocol.Side
 }
@@ -191,8 +195,13 @@ type stream struct{ r *rig }
 func (s stream) Readiness(context.Context) (cutover.StreamReadiness, error) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	return cutover.StreamReadiness{Findings: s.r.notReady}, nil
+	out := cutover.StreamReadiness{Findings: s.r.notReady, Drain: s.r.drains, Rounds: 1}
+	if s.r.unmeasured {
+		out.Rounds = 0
+	}
+	return out, nil
 }
+func (s stream) Round(context.Context) error  { return nil }
 func (s stream) Halt(context.Context) error   { s.r.halted.Add(1); return nil }
 func (s stream) Resume(context.Context) error { s.r.resumed.Add(1); return nil }
 

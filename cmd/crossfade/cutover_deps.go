@@ -55,8 +55,16 @@ func (d direction) Readiness(ctx context.Context) (cutover.StreamReadiness, erro
 	} else {
 		r.Lag = time.Duration(*lag * float64(time.Second))
 	}
-	r.Drain = 50*time.Millisecond + r.Lag
+	r.Drain, r.Rounds = f.pace.High()
 	return r, nil
+}
+
+func (d direction) Round(ctx context.Context) error {
+	f := d.flow()
+	if f == nil {
+		return errNoRounds
+	}
+	return f.round(ctx)
 }
 
 // triggers finds those that act on what is applied, where the engine cannot keep them from it by itself: somebody has made them since the tables were set up.

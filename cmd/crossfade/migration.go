@@ -11,6 +11,7 @@ import (
 	"github.com/crossfade-io/crossfade/capture"
 	"github.com/crossfade-io/crossfade/configs"
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/rounds"
 	"github.com/crossfade-io/crossfade/cutover/verify"
 	"github.com/crossfade-io/crossfade/internal/catalog"
 	"github.com/crossfade-io/crossfade/internal/change"
@@ -32,7 +33,8 @@ type migration struct {
 	unfinished  atomic.Pointer[string] // what is left to do after the decision
 	removed     atomic.Bool            // what the flows kept, after the soak was ended
 	unsettled   counterGate            // an abort that has not come to its end
-	reverse     atomic.Pointer[flow]   // from the target to the source; nil until it runs
+	recorder    recorder
+	reverse     atomic.Pointer[flow] // from the target to the source; nil until it runs
 }
 
 // flow is one direction: two databases and the stream between them, which open makes, and what runs over them. Its source is where the rows come from.
@@ -50,6 +52,7 @@ type flow struct {
 	progress  progress
 	applying  applying
 	repairs   repairs
+	pace      rounds.Window         // of commits on the source that come to be in every lane's ledger
 	mapper    func() capture.Mapper // of what is captured
 	strangers strangers             // at the end that is filled by the other direction
 }
@@ -90,7 +93,7 @@ type applying struct {
 }
 
 func newMigration(cfg *configs.Config, log *slog.Logger) *migration {
-	m := &migration{flow: flow{cfg: cfg, log: log, way: forwardWay(cfg)}}
+	m := &migration{flow: flow{cfg: cfg, log: log, way: forwardWay(cfg)}, recorder: recorder{dir: cfg.Dir()}}
 	m.mapper = func() capture.Mapper {
 		if m.twoWay.Goes {
 			return strangerMapper{m, &m.flow, captureMapper{m.plan.Mapper()}}

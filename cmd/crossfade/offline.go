@@ -106,6 +106,7 @@ func reportFromDatabases(ctx context.Context, cfg *configs.Config, attempt int64
 	if err != nil {
 		return nil, cutoverError(err)
 	}
+	readSamples(cfg.Dir(), &r)
 	return renderReport(r, format)
 }
 

@@ -43,6 +43,7 @@ type noStream struct{ why error }
 func (s noStream) Readiness(context.Context) (cutover.StreamReadiness, error) {
 	return cutover.StreamReadiness{}, s.say()
 }
+func (s noStream) Round(context.Context) error  { return s.say() }
 func (s noStream) Halt(context.Context) error   { return s.say() }
 func (s noStream) Resume(context.Context) error { return s.say() }
 func (s noStream) say() error                   { return fmt.Errorf("nothing is applied: %w", s.why) }

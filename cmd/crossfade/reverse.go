@@ -43,6 +43,7 @@ func (m *migration) runReverse(ctx context.Context) error {
 	g.Go(func() error { return back.runApply(ctx) })
 	g.Go(func() error { return back.runPurge(ctx) })
 	g.Go(func() error { return m.forgetSkipped(ctx, back) })
+	g.Go(func() error { return back.runRounds(ctx) })
 	g.Go(func() error {
 		return m.whileServes(ctx, protocol.Target, func(ctx context.Context) error { return m.soak(ctx, back) })
 	})
@@ -257,15 +258,8 @@ func (w wayBack) Secure(ctx context.Context) (at cutover.Place, err error) {
 	if back == nil {
 		return at, errors.New("the reverse stream does not run")
 	}
-	position, err := back.source.Position(ctx)
+	seq, err := back.published(ctx)
 	if err != nil {
-		return at, err
-	}
-	if err := (streamView{back}).WaitCovered(ctx, position); err != nil {
-		return at, err
-	}
-	seq := back.progress.publisher.Load().Published().Seq
-	if err := back.stream.Wait(ctx, seq); err != nil {
 		return at, err
 	}
 	if err := back.strangers.secure(); err != nil {
@@ -279,6 +273,16 @@ func (w wayBack) Secure(ctx context.Context) (at cutover.Place, err error) {
 		return at, fmt.Errorf("the reverse stream ends at frame %d, and %d was acknowledged", frame.Seq, seq)
 	}
 	return cutover.Place{Stream: back.stream.ID().String(), Seq: frame.Seq, Sum: frame.Sum}, nil
+}
+
+func (w wayBack) Pace(ctx context.Context) (time.Duration, error) {
+	back := w.flow()
+	if back == nil {
+		return 0, errors.New("the reverse stream does not run")
+	}
+	began := time.Now()
+	_, err := back.published(ctx)
+	return time.Since(began), err
 }
 
 // watching: the reverse stream runs, or none is wanted. Without it no cutover is let in.

@@ -80,6 +80,7 @@ func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
 	api.Open(m)
 	g.Go(func() error { return m.runToTheEnd(ctx) })
 	g.Go(func() error { return m.runCutover(ctx) }) // what an earlier start left of an attempt
+	g.Go(func() error { return m.runRecorder(ctx) })
 	notify(log, daemon.SdNotifyReady)
 	err = g.Wait()
 	notify(log, daemon.SdNotifyStopping)
@@ -95,6 +96,7 @@ func (m *migration) runFlows(ctx context.Context) error {
 	g.Go(func() error { return m.whileServes(ctx, protocol.Source, m.verifier.Run) }) // source = target
 	g.Go(func() error { return m.whileServes(ctx, protocol.Source, m.runStorage) })   // rows rewritten behind the log's back
 	g.Go(func() error { return m.runPurge(ctx) })
+	g.Go(func() error { return m.runRounds(ctx) })  // how long the way takes
 	g.Go(func() error { return m.runReverse(ctx) }) // target -> transform -> stream -> source
 	return g.Wait()
 }

@@ -205,6 +205,7 @@ func (m *migration) move(ctx context.Context, machine *cutover.Machine, f *flow)
 		}
 	}
 	m.goOnAborting(cerr)
+	m.recorder.keep(&r)
 	b, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -268,6 +269,7 @@ func (m *migration) Rollback(ctx context.Context) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.recorder.fill(&r)
 	return json.Marshal(r)
 }
 
@@ -347,6 +349,7 @@ func (m *migration) Report(ctx context.Context, attempt int64, format string) ([
 	if err != nil {
 		return nil, cutoverError(err)
 	}
+	m.recorder.fill(&r)
 	return renderReport(r, format)
 }
 
@@ -399,8 +402,8 @@ func reportText(b []byte) (string, error) {
 func goNoGoText(g cutover.GoNoGo) string {
 	var b strings.Builder
 	if g.Go {
-		fmt.Fprintf(&b, "go: predicted write pause %d ms (fence %d, drain %d, verify %d, journal %d), lag %d ms, %d keys touched\n",
-			g.PredictedPauseMS, g.Predicted.Fence, g.Predicted.Drain, g.Predicted.Verify, g.Predicted.Journal, g.LagMS, g.TouchedKeys)
+		fmt.Fprintf(&b, "go: predicted write pause %d ms (%s) and client pause %d ms, lag %d ms, %d keys touched\n",
+			g.PredictedPauseMS, &g.Predicted, g.PredictedClientPauseMS, g.LagMS, g.TouchedKeys)
 	} else {
 		b.WriteString("no go\n")
 	}

@@ -34,11 +34,16 @@ func (v *Verifier) Touched(ctx context.Context) (compared int, err error) {
 	return compared, nil
 }
 
-// Predict is how long comparing the touched keys would take now.
+// Predict is how long comparing the touched keys would take now: as long as the background rounds, which compare what a second has touched, or longer when more keys
+// than that wait. Where none was ever compared, 50 ms are taken for those that wait.
 func (v *Verifier) Predict() time.Duration {
 	s := v.State()
-	if s.Rate <= 0 {
-		return 50 * time.Millisecond
+	round, _ := v.rounds.High()
+	switch {
+	case s.TouchedKeys == 0:
+		return round
+	case s.Rate <= 0:
+		return max(round, 50*time.Millisecond)
 	}
-	return 20*time.Millisecond + time.Duration(float64(s.TouchedKeys)/s.Rate*float64(time.Second))
+	return max(round, time.Duration(float64(s.TouchedKeys)/s.Rate*float64(time.Second)))
 }

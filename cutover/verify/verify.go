@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/crossfade-io/crossfade/cutover/rounds"
 	"github.com/crossfade-io/crossfade/internal/catalog"
 	"github.com/crossfade-io/crossfade/internal/change"
 )
@@ -141,6 +142,7 @@ type Verifier struct {
 	lastClean time.Time             // end of the last full pass of every table that ended clean, perhaps of an earlier process
 	lastFull  time.Time             // and of the last one of this process, however it ended
 	rate      float64
+	rounds    rounds.Window    // in the background, also those that had nothing to compare
 	counted   map[string]int64 // base as counted again by Recount, by source table
 }
 
@@ -290,7 +292,10 @@ func (v *Verifier) background(ctx context.Context) error {
 		return err
 	}
 	defer v.running.give()
-	if err := v.round(ctx); err != nil {
+	end := v.rounds.Begin()
+	err := v.round(ctx)
+	end(err == nil)
+	if err != nil {
 		return err
 	}
 	return v.save(ctx)
