@@ -21,7 +21,7 @@ const (
 	maxStatementBytes = 1 << 20
 	// largeBuffer is not kept: one very large row must not hold its memory for ever.
 	largeBuffer = 16 << 20
-	// applyTimeout bounds one transaction, and of one that carries out cascades each of their steps, so that a server that hangs is left. What became of it the
+	// applyTimeout bounds one transaction, and of one that carries out cascades each of their steps and each of the notes they leave, so that a server that hangs is left. What became of it the
 	// ledger says.
 	applyTimeout = 10 * time.Minute
 )
@@ -80,11 +80,12 @@ func (s *session) exec(ctx context.Context, sql string) (r *gomysql.Result, err 
 	return r, err
 }
 
-// run runs statements, of which none returns rows.
+// run runs statements, of which none returns rows. Each that is answered is progress.
 func (s *session) run(ctx context.Context, sql string) error {
 	return s.guard(ctx, func() error {
 		var first error
 		_, err := s.conn.ExecuteMultiple(sql, func(_ *gomysql.Result, err error) {
+			s.patience.Progress()
 			if first == nil {
 				first = err
 			}
@@ -151,7 +152,7 @@ func (s *session) of(ctx context.Context, shape *change.Table) (*meta, error) {
 func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
 	s.patience = nil
 	if !slices.ContainsFunc(tx.Steps, func(st apply.Step) bool { return st.Op == apply.EmptyTable }) { // which takes as long as the table is large
-		ctx, s.patience = apply.BePatient(ctx, applyTimeout)
+		ctx, s.patience = apply.BePatient(ctx, s.target.patience)
 		defer s.patience.End()
 	}
 	for i := range tx.Steps {

@@ -34,6 +34,7 @@ type Target struct {
 	cfg       Config
 	migration string
 	side      string
+	patience  time.Duration // of a session with a transaction that does not get on
 
 	mu   sync.Mutex
 	conn *session // for what is not applying
@@ -57,7 +58,7 @@ func Open(ctx context.Context, c Config) (*Target, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	t := &Target{cfg: c, migration: c.Migration, side: c.Side}
+	t := &Target{cfg: c, migration: c.Migration, side: c.Side, patience: applyTimeout}
 	s, err := t.connect(ctx)
 	if err != nil {
 		return nil, err

@@ -129,7 +129,7 @@ func (c *cascading) Children(ctx context.Context, tie *apply.Tie, shape *change.
 }
 
 // sendCascaded queues the notes of what cascades have changed.
-func (s *session) sendCascaded(tx *apply.Tx) {
+func (s *session) sendCascaded(ctx context.Context, tx *apply.Tx) error {
 	m, side := s.target.migration, s.target.side
 	if len(tx.Cascaded) > 0 && tx.Touched != nil {
 		s.send(`DELETE FROM crossfade.cascaded WHERE migration = $1 AND side = $2 AND seq <= $3::bigint`, sent{step: -1}, m, side, int64Text(min(tx.Forget, 1<<63-1)))
@@ -141,7 +141,11 @@ ON CONFLICT (migration, side, source_table, sha256(key)) DO UPDATE SET seq = GRE
 		if k.Again {
 			s.sendRecopy(&k.RecopyKey)
 		}
+		if err := s.settle(ctx, tx); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // cascaded reads the notes.

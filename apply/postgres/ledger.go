@@ -25,7 +25,7 @@ func (s *session) sendLedger(tx *apply.Tx) {
 }
 
 // sendSide queues what belongs to the transaction besides rows and ledger.
-func (s *session) sendSide(tx *apply.Tx) {
+func (s *session) sendSide(ctx context.Context, tx *apply.Tx) error {
 	m, side := s.target.migration, s.target.side
 	other := sent{step: -1}
 	for i := range s.tally {
@@ -41,12 +41,20 @@ VALUES ($1, $2, $3::integer, $4, $5::bigint, $6::bigint, $7::bigint, $8::bigint,
 	}
 	for i := range tx.Recopy {
 		s.sendRecopy(&tx.Recopy[i])
+		if err := s.settle(ctx, tx); err != nil {
+			return err
+		}
 	}
-	s.sendCascaded(tx)
+	if err := s.sendCascaded(ctx, tx); err != nil {
+		return err
+	}
 	// after the list has grown: a key that was listed and read again in one transaction is off the list, one listed later is not
 	for _, k := range tx.Recopied {
 		s.send(`DELETE FROM crossfade.recopy WHERE migration = $1 AND side = $2 AND source_table = $3 AND pg_catalog.sha256(key) = pg_catalog.sha256($4::bytea) AND seq <= $5::bigint`,
 			other, m, side, k.Source, byteaText(k.Key), int64Text(k.Seq))
+		if err := s.settle(ctx, tx); err != nil {
+			return err
+		}
 	}
 	for _, h := range tx.Hold {
 		s.send(`INSERT INTO crossfade.held (migration, side, lane, source_table, from_seq, key, reason, remedy) VALUES ($1, $2, $3::integer, $4, $5::bigint, $6, $7, $8)
@@ -73,6 +81,7 @@ ON CONFLICT (migration, side, lane, source_table) DO UPDATE SET from_seq = EXCLU
 			s.send(`INSERT INTO crossfade.settled (migration, side, source_table) VALUES ($1, $2, $3)`, other, m, side, c.Source)
 		}
 	}
+	return nil
 }
 
 func (s *session) sendRecopy(k *apply.RecopyKey) {

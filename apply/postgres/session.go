@@ -23,7 +23,7 @@ const (
 	largeBuffer = 16 << 20
 	// minJoinRows is how many rows pay for planning a statement for all of them.
 	minJoinRows = 8
-	// applyTimeout bounds one transaction, and of one that carries out cascades each of their steps, so that a server that hangs is left. What became of it the
+	// applyTimeout bounds one transaction, and of one that carries out cascades each of their steps and each of the notes they leave, so that a server that hangs is left. What became of it the
 	// ledger says.
 	applyTimeout = 10 * time.Minute
 )
@@ -155,7 +155,7 @@ func (s *session) of(ctx context.Context, shape *change.Table) (*prepared, error
 func (s *session) Apply(ctx context.Context, tx *apply.Tx) error {
 	s.patience = nil
 	if !slices.ContainsFunc(tx.Steps, func(st apply.Step) bool { return st.Op == apply.EmptyTable }) { // which takes as long as the table is large
-		ctx, s.patience = apply.BePatient(ctx, applyTimeout)
+		ctx, s.patience = apply.BePatient(ctx, s.target.patience)
 		defer s.patience.End()
 	}
 	if err := s.refresh(ctx); err != nil {
@@ -217,7 +217,9 @@ func (s *session) transaction(ctx context.Context, tx *apply.Tx) error {
 		tx.Touched(tx.Cascaded)
 	}
 	s.openPipe(ctx)
-	s.sendSide(tx)
+	if err := s.sendSide(ctx, tx); err != nil {
+		return err
+	}
 	s.send("COMMIT", sent{what: sentCommit, step: -1})
 	return s.sync(tx)
 }
@@ -284,6 +286,18 @@ func (s *session) flush() error {
 	return classify(s.pipe.Flush())
 }
 
+// settle waits for the answers to what was sent, once that is much: it is how the server is heard of, and what waits for its answer is kept.
+func (s *session) settle(ctx context.Context, tx *apply.Tx) error {
+	if s.unflushed < flushBytes {
+		return nil
+	}
+	if err := s.sync(tx); err != nil {
+		return err
+	}
+	s.openPipe(ctx)
+	return nil
+}
+
 // sync waits for the answers of all that was sent, and judges them.
 func (s *session) sync(tx *apply.Tx) error {
 	if s.pipe == nil {
@@ -323,6 +337,7 @@ func (s *session) sync(tx *apply.Tx) error {
 
 func (s *session) answer(pipe *pgconn.Pipeline, tx *apply.Tx, q *sent) error {
 	result, err := pipe.GetResults()
+	s.patience.Progress()
 	if err != nil {
 		return err
 	}

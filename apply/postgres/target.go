@@ -31,6 +31,7 @@ type Target struct {
 	migration string
 	side      string
 	logger    *slog.Logger
+	patience  time.Duration // of a session with a transaction that does not get on
 
 	mu   sync.Mutex
 	conn *session // for what is not applying
@@ -60,7 +61,7 @@ func Open(ctx context.Context, c Config) (*Target, error) {
 	config.DialFunc = dialer.DialContext
 	config.RuntimeParams["application_name"] = "crossfade"
 	config.RuntimeParams["client_encoding"] = "UTF8"
-	t := &Target{config: config, url: c.URL, migration: c.Migration, side: c.Side, logger: c.Logger}
+	t := &Target{config: config, url: c.URL, migration: c.Migration, side: c.Side, logger: c.Logger, patience: applyTimeout}
 	s, err := t.connect(ctx, plainSettings)
 	if err != nil {
 		return nil, err

@@ -156,6 +156,7 @@ const (
 	errBinlogTrigger  = 1419
 	errXADenied       = 1401
 	errNoThread       = 1094
+	errDuplicate      = 1062
 )
 
 func mysqlErr(err error) uint16 {

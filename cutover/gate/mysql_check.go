@@ -22,7 +22,7 @@ func finding(severity, code, object, remedy, reason string, args ...any) cutover
 func (s *MySQL) Check(ctx context.Context) (out []cutover.Finding, err error) {
 	checks := []func(context.Context) ([]cutover.Finding, error){s.checkScratch, s.checkKill, s.checkWriters, s.checkDurable, s.checkProbe, s.checkParents}
 	if s.role() == protocol.Entering {
-		checks = []func(context.Context) ([]cutover.Finding, error){s.checkGuard, s.checkWriters, s.checkDurable, s.checkProbe}
+		checks = []func(context.Context) ([]cutover.Finding, error){s.checkGuard, s.checkWriters, s.checkDurable, s.checkProbe, s.checkCounters}
 	}
 	for _, f := range checks {
 		found, err := f(ctx)

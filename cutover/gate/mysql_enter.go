@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -65,7 +64,7 @@ func (s *MySQL) enter(ctx context.Context, tx *sql.Tx, c cutover.Call) error {
 			return err
 		}
 	}
-	if c.Rule.Revoke {
+	if c.Rule.Revoke { // as on PostgreSQL: the counter goes on with every write of the row
 		if _, err := tx.ExecContext(ctx, "UPDATE crossfade.ledger SET token = token + 1, counter = counter + 1 WHERE migration = ? AND side = ?", s.cfg.Migration, s.side); err != nil {
 			return fmt.Errorf("lock out the applier: %w", err)
 		}
@@ -152,9 +151,8 @@ func (s *MySQL) counter(ctx context.Context, q querier, t cutover.Name) (uint64,
 	return uint64(max(next.Int64-1, 0)), nil
 }
 
-// raise sets a counter, never back. ALTER TABLE would end the transaction, and wait for our own open reads: a row with the number is inserted and taken back,
-// which the counter, that no rollback moves, remembers.
-func (s *MySQL) raise(ctx context.Context, tx *sql.Tx, q cutover.Sequence) (err error) {
+// raise sets a counter, never back.
+func (s *MySQL) raise(ctx context.Context, tx *sql.Tx, q cutover.Sequence) error {
 	if q.SetTo == 0 {
 		return nil
 	}
@@ -165,45 +163,129 @@ func (s *MySQL) raise(ctx context.Context, tx *sql.Tx, q cutover.Sequence) (err 
 	if at < 0 {
 		return fmt.Errorf("counter of %s: %s is no table of this migration", q.Name, q.Table)
 	}
-	here, column := s.tables[at], s.number(s.cfg.Tables[at])
-	to := min(q.SetTo, q.Max)
-	if now, err := s.counter(ctx, tx, here); err != nil || now >= to {
+	if err := s.count(ctx, tx, s.tables[at], s.number(s.cfg.Tables[at]), min(q.SetTo, q.Max), q.Max); err != nil {
+		return fmt.Errorf("raise the counter of %s: %w", q.Name, err)
+	}
+	return nil
+}
+
+// count brings a counter to a number. ALTER TABLE would end the transaction and wait for our own open reads, and one that runs late can set a counter back: a row
+// with the number is inserted and taken back, which the counter, that no rollback moves, remembers. INSERT ... SELECT makes it remember also a row that meets a
+// unique key, and INSERT ... VALUES does not. A row of defaults is tried first; if a constraint refuses it, a copy of a row that stands there and so satisfies them all.
+func (s *MySQL) count(ctx context.Context, tx *sql.Tx, t cutover.Name, column string, to, limit uint64) (err error) {
+	if now, err := s.counter(ctx, tx, t); err != nil || now >= to {
 		return err
 	}
-	columns, values := quoteMySQL(column), fmt.Sprint(to)
-	// Columns that must be unique get something that is: the others what the server takes for nothing.
-	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT c.COLUMN_NAME, LEAST(COALESCE(c.CHARACTER_MAXIMUM_LENGTH, 0), 32) FROM information_schema.STATISTICS s JOIN information_schema.COLUMNS c
-		ON c.TABLE_SCHEMA = s.TABLE_SCHEMA AND c.TABLE_NAME = s.TABLE_NAME AND c.COLUMN_NAME = s.COLUMN_NAME
-		WHERE s.TABLE_SCHEMA = ? AND s.TABLE_NAME = ? AND s.NON_UNIQUE = 0 AND c.IS_NULLABLE = 'NO' AND c.DATA_TYPE IN ('char', 'varchar', 'binary', 'varbinary') AND c.COLUMN_NAME <> ?`, here.Schema, here.Table, column)
+	mode, relaxed := "@crossfade_mode = @@sql_mode, @crossfade_checks = @@foreign_key_checks", "sql_mode = '', foreign_key_checks = 0"
+	restore := "SET SESSION sql_mode = @crossfade_mode, foreign_key_checks = @crossfade_checks"
+	if s.mariadb() {
+		mode, relaxed = mode+", @crossfade_constraints = @@check_constraint_checks", relaxed+", check_constraint_checks = 0"
+		restore += ", check_constraint_checks = @crossfade_constraints"
+	}
+	if _, err := tx.ExecContext(ctx, "SET "+mode); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "SET SESSION "+relaxed); err != nil {
+		return err
+	}
+	defer func() { // the session goes back to the others
+		if _, e := tx.ExecContext(ctx, restore); err == nil {
+			err = e
+		}
+	}()
+	name := quoteMySQL(t.Schema) + "." + quoteMySQL(t.Table)
+	refused, err := s.rowAndBack(ctx, tx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %d FROM DUAL", name, quoteMySQL(column), to))
 	if err != nil {
-		return fmt.Errorf("raise the counter of %s: %w", here, err)
+		return err
 	}
-	for rows.Next() {
-		var name string
-		var length int
-		if err := rows.Scan(&name, &length); err != nil {
-			return errors.Join(fmt.Errorf("raise the counter of %s: %w", here, err), rows.Close())
+	if refused != nil {
+		others, err := s.given(ctx, tx, t, column)
+		if err != nil {
+			return err
 		}
-		columns += ", " + quoteMySQL(name)
-		values += ", '" + strings.ToLower(rand.Text())[:min(length, 26)] + "'"
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return fmt.Errorf("raise the counter of %s: %w", here, err)
-	}
-	const restore = "SET SESSION sql_mode = @crossfade_mode, foreign_key_checks = @crossfade_checks"
-	for _, stmt := range []string{
-		"SAVEPOINT crossfade_counter", "SET @crossfade_mode = @@sql_mode, @crossfade_checks = @@foreign_key_checks", "SET SESSION sql_mode = '', foreign_key_checks = 0",
-		fmt.Sprintf("INSERT INTO %s.%s (%s) VALUES (%s)", quoteMySQL(here.Schema), quoteMySQL(here.Table), columns, values),
-		"ROLLBACK TO SAVEPOINT crossfade_counter", restore,
-	} {
-		if _, err := tx.ExecContext(ctx, stmt); err != nil {
-			_, _ = tx.ExecContext(ctx, restore) // the session goes back to the others
-			return fmt.Errorf("raise the counter of %s: %w", here, err)
+		copied, err := s.rowAndBack(ctx, tx, fmt.Sprintf("INSERT INTO %[1]s (%[2]s%[3]s) SELECT %[4]d%[3]s FROM %[1]s LIMIT 1", name, quoteMySQL(column), others, to))
+		if err != nil {
+			return err
+		}
+		if copied != nil {
+			return fmt.Errorf("a row of defaults is refused: %w; and a copy of a row: %w", refused, copied)
 		}
 	}
-	now, err := s.counter(ctx, tx, here)
-	if err == nil && now < to && (to < q.Max || now < to-1) { // at its end a counter does not say whether it has given out the last number
-		err = fmt.Errorf("the counter of %s stands at %d after it was raised to %d", here, now, to)
+	now, err := s.counter(ctx, tx, t)
+	if err == nil && now < to && (to < limit || now < to-1) { // at its end a counter does not say whether it has given out the last number
+		err = fmt.Errorf("it stands at %d after it was raised to %d", now, to)
+		if refused != nil {
+			err = fmt.Errorf("a row of defaults is refused, and there is none to copy: %w", refused)
+		}
 	}
 	return err
+}
+
+// rowAndBack runs a statement and takes back what it did. It reports how the row was refused: that it meets a unique key is none. An error ends the transaction.
+func (s *MySQL) rowAndBack(ctx context.Context, tx *sql.Tx, insert string) (refused, err error) {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT crossfade_counter"); err != nil {
+		return nil, err
+	}
+	_, refused = tx.ExecContext(ctx, insert)
+	switch mysqlErr(refused) {
+	case errLockTimeout, errDeadlock:
+		return nil, refused
+	case errDuplicate:
+		refused = nil
+	case 0:
+		if refused != nil {
+			return nil, refused
+		}
+	}
+	_, err = tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT crossfade_counter")
+	return refused, err
+}
+
+// given lists the columns besides one to which a value can be given, each after a comma.
+func (s *MySQL) given(ctx context.Context, q querier, t cutover.Name, besides string) (list string, err error) {
+	rows, err := q.QueryContext(ctx, "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND COLUMN_NAME <> ? AND COALESCE(GENERATION_EXPRESSION, '') = '' ORDER BY ORDINAL_POSITION",
+		t.Schema, t.Table, besides)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return "", err
+		}
+		list += ", " + quoteMySQL(name)
+	}
+	return list, rows.Err()
+}
+
+// checkCounters raises every counter by one, in a transaction that is taken back: what keeps it from being raised must be known before the fence.
+func (s *MySQL) checkCounters(ctx context.Context) (out []cutover.Finding, err error) {
+	all, err := s.Generators(ctx)
+	if err != nil {
+		return nil, nil // the go/no-go names it
+	}
+	for _, q := range all {
+		if q.Now >= q.Max {
+			continue
+		}
+		var refused error
+		q.SetTo = q.Now + 1
+		err := s.tx(ctx, func(tx *sql.Tx) error {
+			if refused = s.raise(ctx, tx, q); refused != nil {
+				return refused
+			}
+			return errUnchanged
+		})
+		switch {
+		case refused == nil && errors.Is(err, errUnchanged):
+		case errors.Is(err, cutover.ErrBusy): // rows are being applied; it is tried again by the next check
+		case refused != nil && ctx.Err() == nil:
+			out = append(out, finding("error", "counter", q.Name, fmt.Sprintf("drop what the error names until after the cutover, or see to it that the table has a row before it: that is copied; the user of %s.url needs SELECT and INSERT", s.side),
+				"its AUTO_INCREMENT cannot be raised: %v", refused))
+		default:
+			return nil, err
+		}
+	}
+	return out, nil
 }

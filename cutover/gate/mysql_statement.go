@@ -300,7 +300,7 @@ func (s *MySQL) Intend(ctx context.Context, e cutover.Entry) (bool, error) {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, mysqlEntry, s.entryArgs(e.Epoch, e)...)
-		if mysqlErr(err) == 1062 {
+		if mysqlErr(err) == errDuplicate {
 			return errUnchanged
 		}
 		return err

@@ -103,8 +103,8 @@ func (s *Postgres) enter(ctx context.Context, tx pgx.Tx, c cutover.Call) error {
 			return err
 		}
 	}
-	if c.Rule.Revoke {
-		if _, err := tx.Exec(ctx, "UPDATE crossfade.ledger SET token = token + 1 WHERE migration = $1 AND side = $2", s.cfg.Migration, s.side); err != nil {
+	if c.Rule.Revoke { // by the token no applier commits any more; the counter says, as in every other statement, that the row was written
+		if _, err := tx.Exec(ctx, "UPDATE crossfade.ledger SET token = token + 1, counter = counter + 1 WHERE migration = $1 AND side = $2", s.cfg.Migration, s.side); err != nil {
 			return fmt.Errorf("lock out the applier: %w", err)
 		}
 	}

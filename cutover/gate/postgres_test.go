@@ -40,7 +40,7 @@ CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent ON DELETE C
 INSERT INTO child VALUES (1, 1);
 CREATE VIEW v AS SELECT * FROM t;
 CREATE SCHEMA crossfade;
-CREATE TABLE crossfade.ledger (migration text, side text, lane int, lanes int, token bigint, marker_epoch bigint, PRIMARY KEY (migration, side, lane));`
+CREATE TABLE crossfade.ledger (migration text, side text, lane int, lanes int, token bigint, counter bigint, marker_epoch bigint, PRIMARY KEY (migration, side, lane));`
 
 func newTarget(t testing.TB, server *testdb.PostgresServer) *target {
 	t.Helper()
@@ -52,7 +52,7 @@ func newTarget(t testing.TB, server *testdb.PostgresServer) *target {
 		d.cfg.Tables = append(d.cfg.Tables, cutover.Table{Source: cutover.Name{Schema: "s", Table: n}, Target: cutover.Name{Schema: "public", Table: n}})
 	}
 	d.cfg.Tables[0].AutoIncrement, d.cfg.Tables[0].Sequence = "id", "id"
-	d.Exec(t, fmt.Sprintf("INSERT INTO crossfade.ledger SELECT '%s', 'target', lane, 2, 5, 0 FROM generate_series(0, 1) lane", d.cfg.Migration))
+	d.Exec(t, fmt.Sprintf("INSERT INTO crossfade.ledger SELECT '%s', 'target', lane, 2, 5, 1, 0 FROM generate_series(0, 1) lane", d.cfg.Migration))
 	d.gate = openTarget(t, d.cfg)
 	for range 2 { // the second changes nothing
 		if err := errors.Join(d.gate.Setup(t.Context(), false), d.gate.Guard(t.Context())); err != nil {
@@ -231,6 +231,9 @@ func TestTheTargetOpensOnceAndOnlyForItsEpoch(t *testing.T) {
 	var tokens int
 	if d.Get(t, "SELECT min(token)::int FROM crossfade.ledger", &tokens); tokens != 7 {
 		t.Errorf("token %d, want 7: locked out by Revoke and by Open", tokens)
+	}
+	if d.Get(t, "SELECT min(counter)::int FROM crossfade.ledger", &tokens); tokens != 3 {
+		t.Errorf("counter %d, want 3: every write of the row moves it", tokens)
 	}
 	if j, err := d.gate.Journal(t.Context(), 7); err != nil || len(j) != 1 || j[0].Step != "decided" {
 		t.Errorf("the journal was not written with the decision: %+v, %v", j, err)
