@@ -380,3 +380,28 @@ func TestTwoInstancesMakeOneDecision(t *testing.T) {
 		t.Errorf("both at once: source open %v, target open %v, %d runs of the step", s, d, r.runs.Load())
 	}
 }
+
+// After a rollback the newest attempt to leave the source is one that was decided. When the next cannot even be begun, that is no success.
+func TestAnAttemptThatCouldNotBeBegunIsNotTakenForTheOneBeforeIt(t *testing.T) {
+	r := newRig(t, testdb.MySQL(t), testdb.Postgres(t, 15))
+	if _, err := r.machine(nil).Cutover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// moved back since
+	r.my.Exec(t, "UPDATE crossfade.gate SET state = 'open', epoch = 2 WHERE migration = '"+migration+"'")
+	r.pg.Exec(t, "UPDATE crossfade.gate SET state = 'closed', epoch = 2 WHERE migration = '"+migration+"'")
+	r.active.Store(protocol.Source)
+	rep, err := r.machine(func(name string) error {
+		if name == "arm:before" {
+			return errors.New("the connection is lost")
+		}
+		return nil
+	}).Cutover(t.Context())
+	var noGo *cutover.NoGo
+	if !errors.As(err, &noGo) || rep.Verdict != cutover.VerdictNoGo {
+		t.Errorf("verdict %s, %v", rep.Verdict, err)
+	}
+	if s, d := r.sides(); !s || d {
+		t.Errorf("source open %v, target open %v", s, d)
+	}
+}

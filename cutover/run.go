@@ -240,7 +240,7 @@ type failure struct {
 
 // outcome says how the walk ended.
 func (r *run) outcome() error {
-	if r.mine != 0 && (r.state == protocol.None || r.epoch != r.mine) && r.state != protocol.Decided {
+	if theirs := r.state == protocol.Decided && r.epoch >= r.mine; r.mine != 0 && (r.state == protocol.None || r.epoch != r.mine) && !theirs { // what is found is of an earlier attempt
 		return &NoGo{Reasons: []Finding{problem("attempt", r.m.cfg.Migration, fmt.Sprintf("%s %d came to nothing: %v", r.m.name(), r.mine, errors.Join(r.cause, r.stopped)), "try again")}}
 	}
 	switch r.state {

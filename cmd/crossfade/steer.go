@@ -197,12 +197,9 @@ func (m *migration) move(ctx context.Context, machine *cutover.Machine, f *flow)
 	defer f.verifier.Quiet(false)
 	r, cerr := machine.Cutover(ctx)
 	m.attempting.Store(false)
-	m.outcome(ctx, cerr)
-	var failed *cutover.StepFailed
-	if !errors.As(cerr, &failed) {
-		if err := m.settled(ctx); err != nil {
-			m.log.Error("have the tables compared again that somebody wrote to meanwhile", "err", err)
-		}
+	if err := m.conclude(ctx, cerr); err != nil {
+		m.log.Error("what an attempt came to could not be read, trying again", "err", err)
+		m.unsettled.fire()
 	}
 	m.goOnAborting(cerr)
 	m.recorder.keep(&r)
@@ -213,19 +210,27 @@ func (m *migration) move(ctx context.Context, machine *cutover.Machine, f *flow)
 	return b, cutoverError(cerr)
 }
 
-// outcome notes what an attempt came to: from the decision on the migration is completed, also while a step after it has to be tried again.
-func (m *migration) outcome(ctx context.Context, err error) {
+// conclude notes what an attempt came to, reads which side serves now, and says so to whoever looks for strangers. From the decision on the migration is completed, also
+// while a step after it has to be tried again.
+func (m *migration) conclude(ctx context.Context, err error) error {
 	var failed *cutover.StepFailed
 	switch {
 	case err == nil:
 		m.unfinished.Store(nil)
-		if err := m.learnDecision(ctx); err != nil {
-			m.log.Error("read which side serves", "err", err)
-		}
 	case errors.As(err, &failed):
 		text := err.Error()
 		m.unfinished.Store(&text)
 	}
+	if err := m.learnDecision(ctx); err != nil {
+		return fmt.Errorf("read which side serves: %w", err)
+	}
+	if failed != nil {
+		return nil
+	}
+	if err := m.settled(ctx); err != nil {
+		return fmt.Errorf("have the tables compared again that somebody wrote to meanwhile: %w", err)
+	}
+	return nil
 }
 
 // cutoverError gives the outcomes of an attempt their exit codes.
@@ -484,9 +489,6 @@ func (m *migration) settleOnce(ctx context.Context) (done bool, err error) {
 	if err != nil && !errors.As(err, &failed) {
 		return false, err
 	}
-	m.outcome(ctx, err)
-	if err := m.learnDecision(ctx); err != nil || failed != nil {
-		return true, err
-	}
-	return true, m.settled(ctx)
+	err = m.conclude(ctx, err)
+	return err == nil, err
 }
