@@ -169,6 +169,9 @@ func (f *flow) applyOnce(ctx context.Context) error {
 	}
 	defer f.applying.end()
 	err = applier.Run(ctx)
+	if errors.Is(err, apply.ErrOpen) { // until the attempt that leaves the side is settled
+		return err
+	}
 	if err != nil {
 		return &permanent{err} // Run mends what can be mended by itself
 	}
