@@ -208,7 +208,7 @@ func (r *Report) add(e Entry) error {
 		verification(v.Verification)
 		for _, s := range v.Sequences {
 			if s.SetTo > 0 {
-				r.Sequences = append(r.Sequences, ReportSequence{s.Name, s.SetTo})
+				r.Sequences = append(r.Sequences, ReportSequence{s.Name, s.Value(s.SetTo)})
 			}
 		}
 	case protocol.StepDecide:
@@ -301,7 +301,7 @@ func (r *Report) Markdown() string {
 	if len(r.Sequences) > 0 {
 		b.WriteString("\n## Sequences\n\n| name | set to |\n|---|---:|\n")
 		for _, s := range r.Sequences {
-			fmt.Fprintf(&b, "| %s | %d |\n", cell(s.Name), s.SetTo)
+			fmt.Fprintf(&b, "| %s | %s |\n", cell(s.Name), s.SetTo)
 		}
 	}
 	if len(r.Lossy) > 0 {
