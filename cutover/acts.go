@@ -286,7 +286,7 @@ func (r *run) verify(ctx context.Context) error {
 	}
 	for _, s := range now {
 		if s.Last > 0 && s.Now < s.Last {
-			return fmt.Errorf("sequence %s stands at %d, %s has issued %d", s.Name, s.Now, s.Table, s.Last)
+			return fmt.Errorf("sequence %s stands at %s, %s has issued %s", s.Name, s.Value(s.Now), s.Table, s.Value(s.Last))
 		}
 	}
 	for i, side := range []Side{r.m.leaving, r.m.entering} {

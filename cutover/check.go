@@ -151,8 +151,8 @@ func (m *Machine) checkProofs(ctx context.Context, c *checked) (reasons []Findin
 		say("sequences", m.to, err.Error(), "make the column an identity column, or drop it from the mapping")
 	}
 	for _, s := range seqs {
-		if s.Last >= s.Max {
-			reasons = append(reasons, problem("sequences", s.Name, fmt.Sprintf("%s has issued %d, the sequence ends at %d", s.Table, s.Last, s.Max), "use a wider type"))
+		if s.Last >= s.Max && !s.Cycle {
+			reasons = append(reasons, problem("sequences", s.Name, fmt.Sprintf("%s has issued %s, the sequence ends at %s", s.Table, s.Value(s.Last), s.Value(s.Max)), "use a wider type"))
 		}
 	}
 	return reasons
@@ -244,7 +244,7 @@ func (m *Machine) sequences(ctx context.Context) ([]Sequence, error) {
 		s := &out[i]
 		s.Last = byName[s.Table]
 		if s.SetTo = 0; s.Last > 0 {
-			s.SetTo = max(s.Last, min(s.Last+m.cfg.SequenceMargin, s.Max))
+			s.SetTo = s.ahead(m.cfg.SequenceMargin)
 		}
 	}
 	return out, nil

@@ -87,14 +87,25 @@ const (
 	OutcomeDropped = "dropped" // unknown for ever; the operator chose to run the step again
 )
 
+// Counter is a sequence that no column owns, at both ends. Down: its numbers fall.
+type Counter struct {
+	Source, Target Name
+	Down           bool
+}
+
 // Sequence is a number generator of the side entered.
 type Sequence struct {
 	Name  string `json:"name"`   // schema.sequence on the side entered
-	Table string `json:"table"`  // schema.table on the side being left
+	Table string `json:"table"`  // schema.table on the side being left; of a free one schema.sequence there
 	Last  uint64 `json:"last"`   // last number that the side being left has issued; 0: none
 	Max   uint64 `json:"-"`      // largest number the generator can issue
 	Now   uint64 `json:"-"`      // last number it has issued
 	SetTo uint64 `json:"set_to"` // the number set; the next one issued is above it
+	// Free: no column owns it. Its values may be negative and fall (Down), and its numbers count them: see Number.
+	Free  bool   `json:"free,omitempty"`
+	Down  bool   `json:"down,omitempty"`
+	Step  uint64 `json:"-"` // between two values; 0: 1
+	Cycle bool   `json:"-"` // it begins anew at its end
 }
 
 // Side is one database of a migration.
@@ -160,7 +171,7 @@ type Leaver interface {
 	PreparedTransactions(ctx context.Context) ([]string, error)
 	// Free ends the connections that keep the gate's row locked, so that it can be opened again; it returns how many.
 	Free(ctx context.Context) (int, error)
-	// LastIssued reads the last number issued for every table that has a generator.
+	// LastIssued reads the last number issued for every table that has a generator, and for every sequence that no column owns.
 	LastIssued(ctx context.Context) (map[Name]uint64, error)
 }
 
@@ -179,7 +190,7 @@ type Enterer interface {
 	Guard(ctx context.Context) error
 	// Lanes reads the newest marker in every lane's ledger. It fails when the ledger does not hold all lanes.
 	Lanes(ctx context.Context) ([]Lane, error)
-	// Generators lists the sequences of the side for the tables.
+	// Generators lists the sequences of the side for the tables, and those that no column owns.
 	Generators(ctx context.Context) ([]Sequence, error)
 }
 

@@ -36,7 +36,7 @@ func (r *Report) Markdown() string {
 	section(&b, "Differences", "| table | key | column | source | target |\n|---|---|---|---|---|", r.Differences, func(d Difference) string {
 		return fmt.Sprintf("%s | %s | %s | %s | %s", cell(d.Table), cell(d.Key), cell(d.Column), cell(d.Source), cell(d.Target))
 	})
-	section(&b, "Sequences", "| name | set to |\n|---|---:|", r.Sequences, func(s ReportSequence) string { return fmt.Sprintf("%s | %d", cell(s.Name), s.SetTo) })
+	section(&b, "Sequences", "| name | set to |\n|---|---:|", r.Sequences, func(s ReportSequence) string { return fmt.Sprintf("%s | %s", cell(s.Name), s.SetTo) })
 	section(&b, "Guards", "| when | did |\n|---|---|", r.Guards, func(g Guard) string { return fmt.Sprintf("%s | %s", cell(g.When), cell(g.Did)) })
 	section(&b, "Values altered by rule", "| table | column | rule | rows |\n|---|---|---|---:|", r.Lossy, func(l Lossy) string {
 		return fmt.Sprintf("%s | %s | %s | %d", cell(l.Table), cell(l.Column), cell(l.Rule), l.Rows)

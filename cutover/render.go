@@ -211,7 +211,7 @@ func (r *Report) add(e Entry) error {
 		verification(v.Verification)
 		for _, s := range v.Sequences {
 			if s.SetTo > 0 {
-				r.Sequences = append(r.Sequences, ReportSequence{s.Name, s.SetTo})
+				r.Sequences = append(r.Sequences, ReportSequence{s.Name, s.Value(s.SetTo)})
 			}
 		}
 	case protocol.StepDecide:

@@ -93,8 +93,8 @@ type ReportStep struct {
 
 // ReportSequence is a sequence that was raised.
 type ReportSequence struct {
-	Name  string `json:"name"`
-	SetTo uint64 `json:"set_to"`
+	Name  string      `json:"name"`
+	SetTo json.Number `json:"set_to"`
 }
 
 // Guard is what a guard did during the attempt.

@@ -75,6 +75,7 @@ func (c *compiler) ddl() {
 		d.schema(t.Target.Schema)
 		d.spaces[t.Target.Schema][t.Target.Name] = true
 	}
+	d.sequences()
 	d.ownTypes()
 	for _, t := range c.plan.tables {
 		d.table(t)

@@ -41,6 +41,7 @@ func (c *compiler) mysqlDDL() {
 	for _, t := range c.plan.tables {
 		d.foreignKeysMySQL(t)
 	}
+	d.sequencesMySQL()
 	c.plan.ddl[Before] = d.before
 	for _, k := range afterOrder {
 		c.plan.ddl[After] = append(c.plan.ddl[After], d.after[k]...)
@@ -122,6 +123,7 @@ func (d *ddlCompiler) columnMySQL(t *Table, i int) string {
 }
 
 var (
+	ofASequence    = regexp.MustCompile(`(?i)\b(nextval|lastval|setval)\s*\(|\bnext value for\b`)
 	postgresNumber = regexp.MustCompile(`^\(?(-?\d+(\.\d+)?)\)?(::[a-z ]+)?$`)
 	postgresNow    = regexp.MustCompile(`(?i)^(now\(\)|current_timestamp|localtimestamp|statement_timestamp\(\)|transaction_timestamp\(\)|clock_timestamp\(\))(\(\d\))?(::[a-z ]+)?$`)
 )
@@ -182,7 +184,7 @@ func mysqlDefaultText(s *catalog.Column, plan *ColumnPlan, sameEngine bool) stri
 		return fmt.Sprintf("CURRENT_TIMESTAMP(%d)", plan.my.Fraction)
 	case s.DefaultIsExpr && strings.EqualFold(def, "null"):
 		return "NULL"
-	case s.DefaultIsExpr && !sameEngine:
+	case s.DefaultIsExpr && (!sameEngine || ofASequence.MatchString(def)): // sequences of MariaDB are not moved
 		return ""
 	case s.DefaultIsExpr:
 		return "(" + def + ")"

@@ -13,6 +13,8 @@ type Plan struct {
 	lossy    []Lossy
 	ddl      [3][]Statement
 	types    []ownType
+	// sequences of PostgreSQL that no column owns.
+	sequences []Sequence
 }
 
 // Tables are the tables of the plan, in the order in which they were given to Compile.

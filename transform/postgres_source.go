@@ -212,8 +212,9 @@ func (d *ddlCompiler) postgresDefault(s *catalog.Column, object string) string {
 	if m := textOfAType.FindStringSubmatch(expr); m != nil { // the column's type reads it, wherever its schema is
 		return m[1]
 	}
-	if what := foreign(expr); what != "" || strings.Contains(expr, "nextval(") {
-		d.warn("default", object, fmt.Sprintf("the default %s is not carried over: it needs something of the source's database", expr),
+	expr, known := d.nextInTarget(expr)
+	if what := foreign(expr); what != "" || !known {
+		d.warn("default", object, fmt.Sprintf("the default %s is not carried over: it needs something of the source's database", *s.Default),
 			"make what it needs in the target, and the default by hand, before the application writes there")
 		return ""
 	}

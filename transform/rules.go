@@ -19,6 +19,8 @@ type Rules struct {
 	Schemas []SchemaRule
 	Tables  []TableRule
 	Types   []TypeRule
+	// Sequences of the source that no column owns.
+	Sequences []catalog.Sequence
 	// Cascades: the source's log does not name the rows that its foreign keys change, so they have to be carried out in the target.
 	Cascades bool
 }

@@ -17,6 +17,11 @@ func (s *Source) Catalog(ctx context.Context, match func(schema, table string) b
 	return catalog.MySQL(ctx, s.db, func(schema, table string) bool { return schema != ownSchema && match(schema, table) })
 }
 
+// Sequences are those of PostgreSQL: MySQL has none, and MariaDB's are named by Check.
+func (s *Source) Sequences(context.Context, []*catalog.Table) ([]catalog.Sequence, error) {
+	return nil, nil
+}
+
 // CheckProbe proves that our own user may try the write that the fence must refuse: without the privilege it would be refused anyway, and prove nothing.
 func (s *Source) CheckProbe(ctx context.Context, tables []*catalog.Table) (out []catalog.Finding, err error) {
 	denied := map[string]bool{}

@@ -121,6 +121,16 @@ func (s *Source) Catalog(ctx context.Context, match func(schema, table string) b
 	return catalog.Postgres(ctx, conn.Conn(), func(schema, table string) bool { return schema != ownSchema && match(schema, table) })
 }
 
+// Sequences reads the sequences that no column owns, in the schemas of the tables and in their defaults.
+func (s *Source) Sequences(ctx context.Context, tables []*catalog.Table) ([]catalog.Sequence, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the sequences of the source: %w", err)
+	}
+	defer conn.Release()
+	return catalog.PostgresSequences(ctx, conn.Conn(), tables)
+}
+
 // Position is the place after everything that is committed now.
 func (s *Source) Position(ctx context.Context) (string, error) {
 	lsn, err := s.insertLSN(ctx)

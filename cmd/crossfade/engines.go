@@ -21,6 +21,8 @@ type source interface {
 	capture.Source
 	// Catalog reads the tables that match says yes to, without crossfade's own.
 	Catalog(ctx context.Context, match func(schema, table string) bool) ([]*catalog.Table, error)
+	// Sequences reads the sequences that no column owns, in the schemas of the tables and in their defaults.
+	Sequences(ctx context.Context, tables []*catalog.Table) ([]catalog.Sequence, error)
 	// CascadesLogged reports whether the log names the rows that foreign keys change.
 	CascadesLogged(ctx context.Context) (bool, error)
 	Check(ctx context.Context, tables []*catalog.Table) ([]catalog.Finding, error)

@@ -21,6 +21,7 @@ type gates struct {
 	sourceBack enterer
 	targetBack leaver
 	tables     []cutover.Table
+	sequences  []cutover.Counter // that no column owns
 }
 
 func openGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error) {
@@ -42,6 +43,9 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 		ct.AutoIncrement, ct.Sequence = numbered(t)
 		g.tables = append(g.tables, ct)
 	}
+	for _, s := range e.plan.Sequences() {
+		g.sequences = append(g.sequences, cutover.Counter{Source: cutover.Name{Schema: s.Source.Schema, Table: s.Source.Name}, Target: cutover.Name(s.Target), Down: s.Source.Increment < 0})
+	}
 	if err := g.newTarget(cfg); err != nil {
 		return nil, err
 	}
@@ -53,7 +57,7 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 		return nil, err
 	}
 	if cfg.Source.URL.Engine() == configs.Postgres {
-		source, err := gate.OpenPostgres(ctx, postgresGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables))
+		source, err := gate.OpenPostgres(ctx, g.postgres(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL))
 		if err != nil {
 			return nil, err
 		}
@@ -75,7 +79,7 @@ func newGates(ctx context.Context, cfg *configs.Config, e *ends) (*gates, error)
 // newSourceBack is the source as a rollback sees it: the side that is entered.
 func (g *gates) newSourceBack(cfg *configs.Config) (enterer, error) {
 	if cfg.Source.URL.Engine() == configs.Postgres {
-		c := postgresGate(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL, g.tables)
+		c := g.postgres(cfg, protocol.Source, cfg.Source.URL, cfg.Source.ProbeURL)
 		c.Back = true
 		return gate.NewPostgres(c)
 	}
@@ -90,7 +94,7 @@ func (g *gates) newSourceBack(cfg *configs.Config) (enterer, error) {
 // newTargetBack is the target as a rollback sees it: the side that is left.
 func (g *gates) newTargetBack(cfg *configs.Config) (leaver, error) {
 	if cfg.Target.URL.Engine() == configs.Postgres {
-		c := postgresGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, g.tables)
+		c := g.postgres(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL)
 		c.Back = true
 		return gate.NewPostgres(c)
 	}
@@ -104,7 +108,7 @@ func (g *gates) newTargetBack(cfg *configs.Config) (leaver, error) {
 
 func (g *gates) newTarget(cfg *configs.Config) error {
 	if cfg.Target.URL.Engine() == configs.Postgres {
-		target, err := gate.NewPostgres(postgresGate(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL, g.tables))
+		target, err := gate.NewPostgres(g.postgres(cfg, protocol.Target, cfg.Target.URL, cfg.Target.ProbeURL))
 		if err != nil {
 			return err
 		}
@@ -135,8 +139,8 @@ func mysqlGate(cfg *configs.Config, side protocol.Side, u, probe configs.URL, ta
 	return out, err
 }
 
-func postgresGate(cfg *configs.Config, side protocol.Side, u, probe configs.URL, tables []cutover.Table) gate.PostgresConfig {
-	out := gate.PostgresConfig{Migration: databaseName(cfg.Name), URL: postgresURL(u), Tables: tables, Side: side}
+func (g *gates) postgres(cfg *configs.Config, side protocol.Side, u, probe configs.URL) gate.PostgresConfig {
+	out := gate.PostgresConfig{Migration: databaseName(cfg.Name), URL: postgresURL(u), Tables: g.tables, Sequences: g.sequences, Side: side}
 	if !probe.IsZero() {
 		out.Probe = postgresURL(probe)
 	}

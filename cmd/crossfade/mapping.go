@@ -55,7 +55,7 @@ func compile(cfg *configs.Config, e *ends) (err error) {
 	if err != nil {
 		return &usageError{err}
 	}
-	r.Cascades = e.cascades
+	r.Cascades, r.Sequences = e.cascades, e.sequences
 	e.plan, err = transform.Compile(r, e.tables)
 	return err
 }

@@ -65,6 +65,8 @@ type ends struct {
 	stream *stream.Log
 	tables []*catalog.Table // selected source tables, in the versions in force where capture goes on
 	plan   *transform.Plan
+	// sequences of the source that no column owns, as they were at the start.
+	sequences []catalog.Sequence
 	// cascades: what foreign keys of the source change is not in its log.
 	cascades bool
 }

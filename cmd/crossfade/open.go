@@ -16,15 +16,16 @@ import (
 
 // Facts that live with the stream, beside the shapes: what must be known of the source as it was, not as it is now.
 const (
-	factStart    = "start"    // position at which the migration began
-	factIdentity = "identity" // of the source server
-	factTables   = "tables"   // the selected source tables as they were at the start (D19)
-	factMapping  = "mapping"  // what the tables were mapped to
-	factCascades = "cascades" // what foreign keys of the source change is not in its log
-	factFinished = "finished" // the after phase is done
-	factStorage  = "storage"  // where the rows of the source's tables lay when they were last known to be compared, or about to be
-	factPaused   = "paused"
-	factTwoWay   = "two_way" // whether there is a way back
+	factStart     = "start"     // position at which the migration began
+	factIdentity  = "identity"  // of the source server
+	factTables    = "tables"    // the selected source tables as they were at the start (D19)
+	factMapping   = "mapping"   // what the tables were mapped to
+	factSequences = "sequences" // those that no column owned at the start
+	factCascades  = "cascades"  // what foreign keys of the source change is not in its log
+	factFinished  = "finished"  // the after phase is done
+	factStorage   = "storage"   // where the rows of the source's tables lay when they were last known to be compared, or about to be
+	factPaused    = "paused"
+	factTwoWay    = "two_way" // whether there is a way back
 )
 
 // open connects to both databases, opens the stream, and reads or makes the mapping.
@@ -64,7 +65,8 @@ func selectedTables(ctx context.Context, e *ends, match func(schema, table strin
 	if len(tables) == 0 {
 		return nil, control.Fail(control.ExitRefused, errors.New("no table of the source is selected"), "check source.tables and the SELECT privilege of the user")
 	}
-	return tables, nil
+	e.sequences, err = e.source.Sequences(ctx, tables)
+	return tables, err
 }
 
 // fact reads a fact of the stream; ok is false when it was never written.

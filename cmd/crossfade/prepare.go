@@ -95,6 +95,9 @@ func (m *migration) prepareFirst(ctx context.Context) (err error) {
 	if err := m.remember(ctx, factMapping, mappingOf(m.plan)); err != nil {
 		return err
 	}
+	if err := m.remember(ctx, factSequences, m.sequences); err != nil {
+		return err
+	}
 	if err := m.remember(ctx, factCascades, m.cascades); err != nil {
 		return err
 	}
@@ -115,6 +118,9 @@ func (m *migration) prepareAgain(ctx context.Context) (err error) {
 	}
 	// Rows in the log are decoded with the tables as they were there, never as they are now.
 	if _, err := m.fact(ctx, factTables, &m.tables); err != nil {
+		return err
+	}
+	if _, err := m.fact(ctx, factSequences, &m.sequences); err != nil {
 		return err
 	}
 	if _, err := m.fact(ctx, factCascades, &m.cascades); err != nil {

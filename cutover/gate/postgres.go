@@ -22,6 +22,8 @@ type PostgresConfig struct {
 	// Probe is the URL of a user of the application; empty: writes are probed as our own user.
 	Probe  string
 	Tables []cutover.Table
+	// Sequences that no column owns, and that are at both ends.
+	Sequences []cutover.Counter
 	// Side is which end of the migration it is. Default: the target.
 	Side protocol.Side
 	// Back: the target is left and the source entered, by a rollback. Else the source is left and the target entered.

@@ -45,7 +45,7 @@ func (s *Postgres) Lanes(ctx context.Context) (out []cutover.Lane, err error) {
 	return out, nil
 }
 
-// Generators finds the sequence behind every column that goes on with the numbers of the other end.
+// Generators finds the sequence behind every column that goes on with the numbers of the other end, and those that no column owns.
 func (s *Postgres) Generators(ctx context.Context) (out []cutover.Sequence, err error) {
 	err = s.with(ctx, func(conn *pgx.Conn) error {
 		for _, t := range s.cfg.Tables {
@@ -68,6 +68,13 @@ func (s *Postgres) Generators(ctx context.Context) (out []cutover.Sequence, err 
 				return fmt.Errorf("sequence %s: %w", q.Name, err)
 			}
 			q.Now, q.Max = uint64(max(now, 0)), uint64(maximum)
+			out = append(out, q)
+		}
+		for _, c := range s.cfg.Sequences {
+			q, _, err := s.free(ctx, conn, c)
+			if err != nil {
+				return err
+			}
 			out = append(out, q)
 		}
 		return nil
@@ -213,6 +220,10 @@ func (s *Postgres) checkEntering(ctx context.Context, conn *pgx.Conn, tables []s
 		if !ok {
 			out = append(out, finding("error", "gate", t, "restart `crossfade run`, and let nobody drop or disable it", "the gate trigger is missing or disabled"))
 		}
+	}
+	found, err := s.mayRaise(ctx, conn)
+	if out = append(out, found...); err != nil {
+		return out, err
 	}
 	rows, err := conn.Query(ctx, `SELECT 'foreign key or check', format('%I on %s', conname, conrelid::regclass) FROM pg_constraint WHERE NOT convalidated AND conrelid = ANY ($1::text[]::regclass[]::oid[])
 		UNION ALL SELECT 'index', format('%s on %s', indexrelid::regclass, indrelid::regclass) FROM pg_index WHERE NOT (indisvalid AND indisready) AND indrelid = ANY ($1::text[]::regclass[]::oid[])`, tables)

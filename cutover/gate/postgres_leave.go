@@ -369,7 +369,7 @@ func (s *Postgres) Free(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// LastIssued reads the last number that the sequence of every table has issued.
+// LastIssued reads the last number that the sequence of every table has issued, and every one that no column owns.
 func (s *Postgres) LastIssued(ctx context.Context) (out map[cutover.Name]uint64, err error) {
 	out = map[cutover.Name]uint64{}
 	err = s.with(ctx, func(conn *pgx.Conn) error {
@@ -390,6 +390,13 @@ func (s *Postgres) LastIssued(ctx context.Context) (out map[cutover.Name]uint64,
 				return fmt.Errorf("sequence %s: %w", *name, err)
 			}
 			out[here] = uint64(max(last, 0))
+		}
+		for _, c := range s.cfg.Sequences {
+			here, _ := s.ends(c)
+			var err error
+			if _, out[here], err = s.free(ctx, conn, c); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

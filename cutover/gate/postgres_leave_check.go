@@ -29,6 +29,10 @@ func (s *Postgres) checkLeaving(ctx context.Context, conn *pgx.Conn, tables []st
 		}
 		out = append(out, *f)
 	}
+	found, err := s.checkSequences(ctx, conn)
+	if out = append(out, found...); err != nil {
+		return out, err
+	}
 	var signals bool
 	if err := conn.QueryRow(ctx, "SELECT pg_has_role('pg_signal_backend', 'USAGE')").Scan(&signals); err != nil {
 		return out, err

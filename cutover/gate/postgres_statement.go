@@ -157,8 +157,14 @@ func (s *Postgres) raise(ctx context.Context, tx pgx.Tx, q cutover.Sequence) err
 	if q.SetTo == 0 {
 		return nil
 	}
-	if q.Last > q.Max {
-		return fmt.Errorf("sequence %s ends at %d, %s has issued %d", q.Name, q.Max, q.Table, q.Last)
+	if q.Last > q.Max && !q.Cycle {
+		return fmt.Errorf("sequence %s ends at %s, %s has issued %s", q.Name, q.Value(q.Max), q.Table, q.Value(q.Last))
+	}
+	if q.Free {
+		if err := s.raiseFree(ctx, tx, q); err != nil {
+			return fmt.Errorf("raise sequence %s: %w", q.Name, err)
+		}
+		return nil
 	}
 	if _, err := tx.Exec(ctx, "SELECT setval($1::text::regclass, GREATEST(last_value, $2::bigint), true) FROM "+q.Name, q.Name, int64(min(q.SetTo, q.Max))); err != nil {
 		return fmt.Errorf("raise sequence %s: %w", q.Name, err)
