@@ -35,11 +35,12 @@ func (s *Sequence) Value(n uint64) json.Number {
 	return json.Number(strconv.FormatUint(n, 10))
 }
 
-// ahead is where a sequence is to stand: the margin is in calls, keeps the distance between values, and takes no more than half of what is left.
+// ahead is where a sequence is to stand: the margin is in calls, keeps the distance between values, and takes no more than half of what is left, but one call if there is one:
+// numbers are drawn behind the fence too, and MySQL shows one less until a table is opened after a crash.
 func (s *Sequence) ahead(margin uint64) uint64 {
-	if s.Last >= s.Max {
+	step := max(s.Step, 1)
+	if s.Last >= s.Max || s.Max-s.Last < step {
 		return s.Last
 	}
-	step := max(s.Step, 1)
-	return s.Last + step*min(margin, (s.Max-s.Last)/2/step)
+	return s.Last + step*min(margin, max(1, (s.Max-s.Last)/2/step))
 }

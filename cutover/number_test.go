@@ -29,7 +29,7 @@ func TestTheMarginLeavesASequenceItsNumbers(t *testing.T) {
 	}{
 		{Sequence{Last: 500, Max: 1 << 40}, 1500},
 		{Sequence{Last: 100, Max: 127}, 113},
-		{Sequence{Last: 126, Max: 127}, 126},
+		{Sequence{Last: 126, Max: 127}, 127},
 		{Sequence{Last: 127, Max: 127}, 127},
 		{Sequence{Last: 500, Max: 1 << 40, Step: 50}, 50500},
 		{Sequence{Last: 7, Max: math.MaxUint64, Step: 1 << 62}, 7 + 1<<62},

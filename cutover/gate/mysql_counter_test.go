@@ -4,11 +4,13 @@ import (
 	"database/sql"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crossfade-io/crossfade/cutover"
 	"github.com/crossfade-io/crossfade/cutover/gate"
 	"github.com/crossfade-io/crossfade/cutover/protocol"
 	"github.com/crossfade-io/crossfade/internal/change"
+	"github.com/crossfade-io/crossfade/internal/testdb"
 )
 
 // counted is a gate of its own for tables of d, each with a counter in the column id.
@@ -99,4 +101,43 @@ func TestACounterThatCannotBeRaisedIsANoGo(t *testing.T) {
 			t.Errorf("%v rows, %v", rows, err)
 		}
 	})
+}
+
+// What a counter was raised to outlives a crash of the server, also where the row that raised it met a unique key or the primary key.
+func TestARaisedCounterOutlivesACrash(t *testing.T) {
+	for engine, server := range map[change.Engine]*testdb.MySQLServer{change.MySQL: testdb.NewMySQL(t), change.MariaDB: testdb.NewMariaDB(t, "11.8")} {
+		d := newEntered(t, server, engine)
+		d.Exec(t, `CREATE TABLE plain (id bigint AUTO_INCREMENT PRIMARY KEY, n int);
+			CREATE TABLE numbers (id bigint AUTO_INCREMENT PRIMARY KEY, n int NOT NULL UNIQUE); INSERT INTO numbers (n) VALUES (0);
+			CREATE TABLE apart (k char(36) PRIMARY KEY, id int unsigned AUTO_INCREMENT UNIQUE); INSERT INTO apart (k) VALUES ('')`)
+		g := d.counted(t, "plain", "numbers", "apart")
+		do(t, g, protocol.Claim, 3, true)
+		all, err := g.Generators(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range all {
+			all[i].Last, all[i].SetTo = 4000, 5000
+		}
+		rule, _ := protocol.RuleOf(protocol.Sequences)
+		if ok, err := g.Do(t.Context(), cutover.Call{Rule: rule, Epoch: 3, Sequences: all}); !ok || err != nil {
+			t.Fatalf("changed %v, %v", ok, err)
+		}
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		within(t, time.Minute, "the server answers", func() bool { all, err = g.Generators(t.Context()); return err == nil })
+		for table, row := range map[string]string{"plain": "(n) VALUES (7)", "numbers": "(n) VALUES (7)", "apart": "(k) VALUES ('k')"} { // ours: the gate is closed
+			r, err := d.DB.Exec("INSERT INTO " + table + " " + row)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id, _ := r.LastInsertId(); id != 5001 {
+				t.Errorf("%s: after a crash the next number of %s is %d", engine, table, id)
+			}
+		}
+	}
 }
