@@ -243,6 +243,7 @@ func TestAnAttemptAbortsOnADifferenceThatArisesAfterTheGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.aborted(w, exit, out+errs, "amount")
+	r.guardDecided(r.report(), "differences > 0", "abort")
 	r.letGo()
 	if exit, out, errs := r.crossfade("cutover"); exit != 3 || !strings.Contains(out+errs, "op") {
 		t.Errorf("a known difference is no no-go: exit %d\n%s%s", exit, out, errs)
