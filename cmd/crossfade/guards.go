@@ -257,8 +257,8 @@ func (g *guards) tripped(ctx context.Context, w *guarded, stage guard.Stage) {
 		if !g.hold(w, d) {
 			return
 		}
-		g.save(ctx)
 		g.giveUp(why)
+		g.save(ctx)
 	case guard.Aborted:
 		g.giveUp(why)
 	case guard.RolledBack:

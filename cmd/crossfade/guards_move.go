@@ -108,6 +108,8 @@ func (g *guards) rollbackDue(ctx context.Context) *cutover.Guard {
 		refused = g.m.held()
 	case !g.m.twoWay.Goes:
 		refused = errors.New("there is no way back")
+	case back != nil && back.failure() != nil:
+		refused = fmt.Errorf("the way back has stopped: %w", back.failure())
 	case back == nil || back.applying.idle() || back.applying.isPaused():
 		return nil
 	default:

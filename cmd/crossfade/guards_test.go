@@ -22,12 +22,14 @@ import (
 // health is what an application says of itself.
 type health struct {
 	*httptest.Server
-	ill atomic.Bool
+	ill   atomic.Bool
+	asked atomic.Int64
 }
 
 func newHealth(t *testing.T) *health {
 	h := &health{}
 	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h.asked.Add(1)
 		if h.ill.Load() {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
@@ -135,6 +137,10 @@ func TestADifferenceInTheSoakHoldsUntilResume(t *testing.T) {
 	refused("finalize")
 	says(t, "status", r.must("status"), "guard     differences > 0: hold at 1, ", "`crossfade resume` ends it")
 
+	// Neither the end of the difference nor a restart ends it.
+	execOn(t, source, "UPDATE account SET owner = 'owner 7' WHERE id = 7")
+	r.must("verify")
+	r.until("equal again", time.Minute, func(s control.Status) bool { return s.Reverse.Differences == 0 && s.Reverse.LastCleanAt != nil })
 	r.kill()
 	r.start()
 	app.ill.Store(true)
@@ -144,16 +150,19 @@ func TestADifferenceInTheSoakHoldsUntilResume(t *testing.T) {
 		})
 	})
 	app.ill.Store(false)
-	execOn(t, source, "UPDATE account SET owner = 'owner 7' WHERE id = 7")
-	r.must("verify")
-	r.until("soaking again", time.Minute, soakIsVerified)
-	refused("rollback") // a hold does not end by itself
+	refused("rollback")
 	refused("finalize")
 	r.must("resume")
 	if s := r.status(); guardStands("differences > 0", "hold")(s) {
 		t.Errorf("held after resume: %+v", s.Guards)
 	}
 	r.guardDecided(r.report(), "differences > 0", "hold")
+
+	// The next one holds again; and resume is the word of whoever knows of it.
+	execOn(t, source, "UPDATE account SET owner = 'a stranger' WHERE id = 9")
+	r.until("held again", time.Minute, guardStands("differences > 0", "hold"))
+	refused("finalize")
+	r.must("resume")
 	r.must("finalize")
 }
 
@@ -182,6 +191,44 @@ func TestALagGuardIsANoGoAndClearsByItself(t *testing.T) {
 	acked := w.stop()
 	r.allEqual()
 	r.noneLost(acked)
+}
+
+// A guard that pauses while rows are copied holds the copy, and not the changes.
+func TestAGuardThatPausesHoldsTheCopyAndNotTheChanges(t *testing.T) {
+	app := newHealth(t)
+	app.ill.Store(true)
+	r := newRig(t, testdb.MySQL(t), testdb.Postgres(t, 15), "snapshot: {parallel: 1, chunk_rows: 1}\ncutover: {guards: [{when: \"error_rate > 90%\", do: pause, probe: {http: \""+app.URL+"\"}}]}")
+	r.my.Exec(t, "CREATE TABLE big (id INT PRIMARY KEY, v INT NOT NULL)")
+	r.my.Exec(t, "SET SESSION cte_max_recursion_depth = 100000; INSERT INTO big WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i, i FROM n")
+	r.start()
+	r.until("paused", time.Minute, func(s control.Status) bool {
+		return phaseOf(s) == "snapshot" && guardStands("error_rate > 90%", "pause")(s)
+	})
+	probed := app.asked.Load()
+	var at, later int64
+	r.until("the copy stands", time.Minute, func(s control.Status) bool { // what was read before the pause arrives
+		at = s.Snapshot.RowsDone
+		return s.Stream.Applied == s.Stream.Last && app.asked.Load() > probed+1
+	})
+	r.my.Exec(t, "INSERT INTO big VALUES (-1, 1)")
+	r.until("a change goes on", time.Minute, func(control.Status) bool {
+		var n int
+		r.pg.Get(t, "SELECT count(*)::int FROM big WHERE id = -1", &n)
+		return n == 1
+	})
+	probed = app.asked.Load()
+	r.until("three seconds on", time.Minute, func(s control.Status) bool {
+		later = s.Snapshot.RowsDone
+		return app.asked.Load() > probed+2
+	})
+	if later > at+1 {
+		t.Errorf("%d rows were copied during the pause", later-at)
+	}
+	app.ill.Store(false)
+	r.until("copied", 2*time.Minute, func(s control.Status) bool { return s.Snapshot.RowsDone > later+100 })
+	if guardStands("error_rate > 90%", "pause")(r.status()) {
+		t.Error("the copy goes on under the pause")
+	}
 }
 
 // A pause of a client that takes more than twice what was predicted is told while it lasts, and stands in the report of the cutover.
