@@ -105,6 +105,14 @@ func (p *Publisher) CaughtUp() bool {
 	return since != 0 && time.Now().UnixMicro()-since > 2000 || p.behind.Load() < 200_000
 }
 
+// Behind is how old the changes were that were read last; 0 while nothing waits to be read.
+func (p *Publisher) Behind() time.Duration {
+	if p.CaughtUp() {
+		return 0
+	}
+	return time.Duration(p.behind.Load()) * time.Microsecond
+}
+
 // Run tails the source until ctx ends or something stops it. After an error a new publisher starts from what [Recover] finds in the stream: only the
 // stream knows which of the last frames arrived.
 func (p *Publisher) Run(ctx context.Context) error {

@@ -217,7 +217,7 @@ type Cutover struct {
 	Reverse WayBack `yaml:"reverse"`
 	// Switch are the steps that move the traffic, in order.
 	Switch []SwitchStep `yaml:"switch"`
-	// Guards act on what is measured.
+	// Guards act on what is measured. A list replaces the default, DefaultGuards, as a whole; an empty one means none.
 	Guards []Guard `yaml:"guards"`
 }
 
@@ -277,7 +277,7 @@ type Guard struct {
 	For time.Duration `yaml:"for"`
 	// Do is the action: pause, rollback, warn or hold. Required.
 	Do string `yaml:"do"`
-	// Probe is what error_rate measures.
+	// Probe is what error_rate measures; without it that guard is off.
 	Probe Probe `yaml:"probe"`
 }
 
@@ -311,6 +311,7 @@ func Default() Config {
 			MaxPause: 2 * time.Second,
 			Reverse:  WayBackAuto,
 			Timeout:  30 * time.Second,
+			Guards:   DefaultGuards(),
 		},
 		API: API{Listen: "127.0.0.1:7070"},
 	}

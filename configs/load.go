@@ -82,6 +82,9 @@ func load(path string, text []byte, find lookup) (*Config, error) {
 	}
 
 	cfg := Default()
+	if v.IsSet("cutover" + keyDelimiter + "guards") {
+		cfg.Cutover.Guards = nil // else an entry would take from the default at its place what it does not say
+	}
 	if err := v.UnmarshalExact(&cfg, decoding); err != nil {
 		return nil, fmt.Errorf("decode configuration %s: %w", path, err)
 	}

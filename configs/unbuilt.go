@@ -13,7 +13,6 @@ var unbuilt = []struct {
 	{columns("reverse", func(r ColumnRule) bool { return !r.Reverse.IsZero() }), "remove it: the way back leaves a column alone that nothing fills, and an inserted row gets its default"},
 	{key("snapshot.no_key", func(c *Config) bool { return c.Snapshot.NoKey != "" }), "remove it, and give every table a key or leave it out of source.tables"},
 	{key("apply.consistency", func(c *Config) bool { return c.Apply.Consistency == ConsistencyTransactions }), "use lanes"},
-	{key("cutover.guards", func(c *Config) bool { return len(c.Cutover.Guards) > 0 }), "remove them"},
 	{key("api.listen", func(c *Config) bool { return c.API.remote() }), "listen on 127.0.0.1, or on nothing: other addresses need token and TLS"},
 	{key("api.token_file", func(c *Config) bool { return c.API.TokenFile != "" }), "remove it, and listen on 127.0.0.1"},
 	{key("api.cert_file", func(c *Config) bool { return c.API.CertFile != "" }), "remove it, and listen on 127.0.0.1"},

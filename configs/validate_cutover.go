@@ -1,12 +1,6 @@
 package configs
 
-import (
-	"fmt"
-	"regexp"
-	"strconv"
-	"strings"
-	"time"
-)
+import "fmt"
 
 func (c *Config) checkCutover(ms *mistakes) {
 	k := &c.Cutover
@@ -71,56 +65,5 @@ func (p *PgBouncerStep) check(ms *mistakes, path string) {
 func checkCommand(ms *mistakes, path string, command []string, remedy string) {
 	if len(command) == 0 || command[0] == "" {
 		ms.add(path, "is required", remedy)
-	}
-}
-
-var (
-	guardCondition = regexp.MustCompile(`^(lag|error_rate|duration|differences)\s*>\s*(\S+)$`)
-	guardRemedy    = "write lag > 5s, error_rate > 1%, duration > 2x or differences > 0"
-)
-
-func (g Guard) check(ms *mistakes, path string) {
-	measure := ""
-	if required(ms, path+".when", g.When, guardRemedy) {
-		if m := guardCondition.FindStringSubmatch(g.When); m == nil || !guardLimit(m[1], m[2]) {
-			ms.add(path+".when", fmt.Sprintf("%q is no condition", g.When), guardRemedy)
-		} else {
-			measure = m[1]
-		}
-	}
-	if g.For < 0 {
-		ms.add(path+".for", g.For.String()+" is below 0", "give a duration such as 10s")
-	}
-	if required(ms, path+".do", g.Do, "use pause, rollback, warn or hold") {
-		oneOf(ms, path+".do", g.Do, "pause", "rollback", "warn", "hold")
-	}
-	switch {
-	case measure == "error_rate" && g.Probe.HTTP.IsZero():
-		ms.add(path+".probe.http", "is required, for nothing else measures error_rate", "write it like https://host/health")
-	case measure != "" && measure != "error_rate" && !g.Probe.HTTP.IsZero():
-		ms.add(path+".probe", "measures error_rate, and the condition is of "+measure, "remove it")
-	}
-}
-
-// guardLimit reports whether the limit is of the kind that the measure takes.
-func guardLimit(measure, limit string) bool {
-	number := func(unit string) bool {
-		digits, ok := strings.CutSuffix(limit, unit)
-		n, err := strconv.ParseFloat(digits, 64)
-		return ok && err == nil && n >= 0 && n <= 1e9
-	}
-	switch measure {
-	case "lag":
-		d, err := time.ParseDuration(limit)
-		return err == nil && d >= 0
-	case "error_rate":
-		return number("%")
-	case "duration":
-		return number("x")
-	case "differences":
-		_, err := strconv.ParseUint(limit, 10, 63)
-		return err == nil
-	default:
-		return false
 	}
 }

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -102,7 +103,6 @@ func TestWhatIsNotBuiltIsRefusedByName(t *testing.T) {
 		"source.read_url":   func(c *Config) { c.Source.ReadURL = mustURL("mysql://u@h/d") },
 		"snapshot.no_key":   func(c *Config) { c.Snapshot.NoKey = NoKeyCopy },
 		"apply.consistency": func(c *Config) { c.Apply.Consistency = ConsistencyTransactions },
-		"cutover.guards":    func(c *Config) { c.Cutover.Guards = []Guard{{When: "lag > 5s", Do: "warn"}} },
 		"api.listen":        func(c *Config) { c.API.Listen = "0.0.0.0:7070" },
 		"api.token_file":    func(c *Config) { c.API.TokenFile = "/t" },
 		"api.cert_file":     func(c *Config) { c.API.CertFile = "/c" },
@@ -178,28 +178,6 @@ func TestSamplesAreReadStrictly(t *testing.T) {
 	}
 }
 
-func TestGuardConditionsTakeTheirOwnUnits(t *testing.T) {
-	hook, err := ParseEndpoint("https://app/health")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for when, ok := range map[string]bool{
-		"lag > 5s": true, "lag>5s": true, "lag > 5": false, "lag > 5%": false, "lag < 5s": false, "lag": false,
-		"error_rate > 1%": true, "error_rate > 0.5%": true, "error_rate > 1": false, "error_rate > NaN%": false,
-		"duration > 2x": true, "duration > 2s": false, "differences > 0": true, "differences > -1": false, "difference > 0": false,
-	} {
-		g := Guard{When: when, Do: "warn"}
-		if strings.HasPrefix(when, "error_rate") {
-			g.Probe.HTTP = hook
-		}
-		var ms mistakes
-		g.check(&ms, "cutover.guards[0]")
-		if got := !ms.about("cutover.guards[0].when"); got != ok {
-			t.Errorf("%q: accepted %v, want %v", when, got, ok)
-		}
-	}
-}
-
 func TestAddressesOtherThanLoopbackNeedTokenAndTLS(t *testing.T) {
 	for listen, ok := range map[string]bool{
 		"": true, "127.0.0.1:7070": true, "127.9.9.9:1": true, "localhost:0": true, "[::1]:7070": true,
@@ -265,6 +243,16 @@ func TestReferenceTellsEveryKeyAndItsTrueDefault(t *testing.T) {
 			case required[path] != strings.HasPrefix(cell, "required"):
 				t.Errorf("%s: the reference says %q, and required is %v", path, cell, required[path])
 			case required[path]:
+			case path == "cutover.guards":
+				for _, g := range DefaultGuards() {
+					line := fmt.Sprintf("- {when: %q, do: %s}", g.When, g.Do)
+					if g.For > 0 {
+						line = fmt.Sprintf("- {when: %q, for: %s, do: %s}", g.When, g.For, g.Do)
+					}
+					if !strings.Contains(string(text), line) {
+						t.Errorf("the reference lacks the default guard %s", line)
+					}
+				}
 			case path == "state_dir":
 				if !strings.HasPrefix(cell, "`"+stateDirOf(0, os.Getenv)+"`") {
 					t.Errorf("%s: the reference says %q", path, cell)
@@ -339,7 +327,7 @@ target: {url: "mysql://u@h/d"}
 transform: {tables: [{source: a.b, columns: [{source: a, mask: hmac, reverse: keep}]}]}
 snapshot: {no_key: copy}
 apply: {consistency: transactions}
-cutover: {reverse: true, switch: [{pgbouncer: {}}, {http: {}}], guards: [{}]}
+cutover: {reverse: true, switch: [{pgbouncer: {}}, {http: {}}]}
 api: {listen: ":7070", token_file: a, cert_file: b, key_file: c}
 `, env())
 }

@@ -374,6 +374,7 @@ func (r *run) open() (protocol.Outcome, error) {
 	if err := r.alive(ctx); err != nil {
 		return protocol.Refused, err
 	}
+	r.noteGuards()
 	out, err := r.doBusy(ctx, protocol.Open, Call{Identity: r.record.TargetID, Entries: r.entries})
 	if out == protocol.Done {
 		r.opened = time.Now()

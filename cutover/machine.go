@@ -66,6 +66,7 @@ type Machine struct {
 	mu     sync.Mutex
 	status Status
 	cancel context.CancelCauseFunc // ends the attempt that runs, before its decision
+	guards []Guard                 // what guards have decided and no journal has yet
 }
 
 // New returns a machine. Nothing is read or changed before one of its methods is called.
@@ -150,6 +151,7 @@ func (m *Machine) Cutover(ctx context.Context) (Report, error) {
 		return m.noGo(GoNoGo{Reasons: []Finding{f}}), &NoGo{Reasons: []Finding{f}}
 	}
 	defer func() { <-m.busy }()
+	defer m.announced() // an attempt that was refused leaves no report
 
 	r := m.newRun(ctx)
 	defer r.close()

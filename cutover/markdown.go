@@ -37,7 +37,9 @@ func (r *Report) Markdown() string {
 		return fmt.Sprintf("%s | %s | %s | %s | %s", cell(d.Table), cell(d.Key), cell(d.Column), cell(d.Source), cell(d.Target))
 	})
 	section(&b, "Sequences", "| name | set to |\n|---|---:|", r.Sequences, func(s ReportSequence) string { return fmt.Sprintf("%s | %s", cell(s.Name), s.SetTo) })
-	section(&b, "Guards", "| when | did |\n|---|---|", r.Guards, func(g Guard) string { return fmt.Sprintf("%s | %s", cell(g.When), cell(g.Did)) })
+	section(&b, "Guards", "| guard | measured | decided | at (UTC) |\n|---|---|---|---|", r.Guards, func(g Guard) string {
+		return fmt.Sprintf("%s | %s | %s | %s", cell(g.Guard), cell(g.Value), cell(g.Decided), g.At.UTC().Format("2006-01-02 15:04:05.000"))
+	})
 	section(&b, "Values altered by rule", "| table | column | rule | rows |\n|---|---|---|---:|", r.Lossy, func(l Lossy) string {
 		return fmt.Sprintf("%s | %s | %s | %d", cell(l.Table), cell(l.Column), cell(l.Rule), l.Rows)
 	})

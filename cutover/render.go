@@ -13,7 +13,7 @@ import (
 
 // order of the steps in a report; switch steps stand before routed.
 var order = []protocol.Step{protocol.Prepared, protocol.Converged, protocol.StepArmed, protocol.Paused, protocol.StepFenced, protocol.Drained,
-	protocol.Verified, protocol.Reversible, protocol.StepDecide, "switch", protocol.Routed, protocol.StepFinal, protocol.Undo}
+	protocol.Verified, protocol.Reversible, protocol.StepDecide, "switch", protocol.Routed, protocol.StepFinal, protocol.Undo, guardStep}
 
 // decidedVerdict is the verdict of an attempt that was decided.
 func (m *Machine) decidedVerdict() string {
@@ -155,6 +155,9 @@ func merge(a, b []Entry) []Entry {
 
 // add takes one entry into the report.
 func (r *Report) add(e Entry) error {
+	if e.Step == guardStep {
+		return r.addGuard(e)
+	}
 	s := ReportStep{Name: e.Step, StartedAt: e.IntentAt.UTC(), Outcome: e.Outcome, Evidence: json.RawMessage(e.Evidence)}
 	if len(s.Evidence) == 0 {
 		s.Evidence = json.RawMessage("{}")

@@ -97,10 +97,12 @@ type ReportSequence struct {
 	SetTo json.Number `json:"set_to"`
 }
 
-// Guard is what a guard did during the attempt.
+// Guard is what a guard decided in the attempt, or in the soak that it began.
 type Guard struct {
-	When string `json:"when"`
-	Did  string `json:"did"`
+	Guard   string    `json:"guard"`   // its condition
+	Value   string    `json:"value"`   // what was measured
+	Decided string    `json:"decided"` // and what followed
+	At      time.Time `json:"at"`
 }
 
 // Lossy is a rule of the mapping by which values are altered or dropped, and how many were at the last full pass.

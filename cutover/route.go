@@ -97,6 +97,7 @@ func (r *run) route() (protocol.Outcome, error) {
 func (r *run) recordOnTarget(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	r.noteGuards()
 	if err := r.edge("journal:before"); err != nil {
 		return err
 	}

@@ -330,6 +330,7 @@ func (r *run) do(ctx context.Context, act protocol.Act, c Call) (protocol.Outcom
 		return protocol.Refused, fmt.Errorf("%s is not a statement", act)
 	}
 	c.Rule, c.Epoch = rule, r.epoch
+	r.noteGuards()
 	var side Side = r.m.entering
 	if rule.On == protocol.Leaving {
 		side = r.m.leaving

@@ -139,7 +139,7 @@ func TestAnAttemptAbortsWhenASwitchStepCannotBeAsked(t *testing.T) {
 }
 
 func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
-	r, w := attemptRig(t, "  max_lag: 60s\n  max_pause: 30s\n")
+	r, w := attemptRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  max_pause: 30s\n")
 	r.holdUp()
 	killed := r.onAttempt("FENCED", func(context.Context) error { return r.pg.Server.Kill() })
 	exit, out, errs := r.crossfade("cutover")
@@ -162,7 +162,7 @@ func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
 
 // TestThePauseEndsAlthoughDaemonAndTargetFailTogether: the next start of the daemon does not reach the target, and opens the source all the same.
 func TestThePauseEndsAlthoughDaemonAndTargetFailTogether(t *testing.T) {
-	r, w := attemptRig(t, "  max_lag: 60s\n  max_pause: 30s\n")
+	r, w := attemptRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  max_pause: 30s\n")
 	r.holdUp()
 	killed := r.onAttempt("FENCED", func(context.Context) error {
 		r.kill()
@@ -191,7 +191,7 @@ func TestThePauseEndsAlthoughDaemonAndTargetFailTogether(t *testing.T) {
 }
 
 func TestAnAttemptAbortsAtItsDeadline(t *testing.T) {
-	r, w := attemptRig(t, "  max_lag: 60s\n  timeout: 8s\n  max_pause: 8s\n")
+	r, w := attemptRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  timeout: 8s\n  max_pause: 8s\n")
 	r.holdUp()
 	// A reader keeps the triggers from being dropped: the abort opens the source at once all the same, and comes to its end when he has gone.
 	reader, err := r.my.DB.Conn(t.Context())
@@ -233,7 +233,7 @@ func TestAnAttemptAbortsAtItsDeadline(t *testing.T) {
 }
 
 func TestAnAttemptAbortsOnADifferenceThatArisesAfterTheGo(t *testing.T) {
-	r, w := attemptRig(t, "  max_lag: 60s\n  max_pause: 30s\n")
+	r, w := attemptRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  max_pause: 30s\n")
 	r.holdUp()
 	planted := r.onAttempt("FENCED", func(ctx context.Context) error {
 		return r.targetDo(ctx, "INSERT INTO spoil VALUES (1); DELETE FROM wait")
@@ -243,6 +243,7 @@ func TestAnAttemptAbortsOnADifferenceThatArisesAfterTheGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.aborted(w, exit, out+errs, "amount")
+	r.guardDecided(r.report(), "differences > 0", "abort")
 	r.letGo()
 	if exit, out, errs := r.crossfade("cutover"); exit != 3 || !strings.Contains(out+errs, "op") {
 		t.Errorf("a known difference is no no-go: exit %d\n%s%s", exit, out, errs)

@@ -33,6 +33,7 @@ func (d direction) Readiness(ctx context.Context) (cutover.StreamReadiness, erro
 	if f.applying.isPaused() {
 		no("paused", d.m.cfg.Name, "applying is paused", "`crossfade resume`")
 	}
+	r.Findings = append(r.Findings, d.m.guards.against(f)...)
 	if err := d.triggers(ctx, f, no); err != nil {
 		return r, err
 	}
@@ -175,6 +176,9 @@ func (c comparison) Touched(ctx context.Context) (cutover.Verification, error) {
 		for _, col := range columns {
 			out.Differences = append(out.Differences, cutover.Difference{Table: d.Table, Key: d.Key, Column: col})
 		}
+	}
+	if len(out.Differences) > 0 { // the attempt ends by it, and its journal takes no more once it has
+		c.m.guards.look(ctx)
 	}
 	rows, err := c.flow().verifier.Kept(ctx)
 	if err != nil {

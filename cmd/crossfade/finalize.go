@@ -34,6 +34,9 @@ func (m *migration) Finalize(ctx context.Context) error {
 	case !m.over():
 		return control.Fail(control.ExitRefused, errors.New("the source serves: there is no soak to end"), "`crossfade cutover` comes first; `crossfade cleanup` ends a migration that nobody wants any more")
 	}
+	if err := m.held(); err != nil {
+		return err
+	}
 	if err := m.machineBack.Finalize(ctx); err != nil {
 		var noGo *cutover.NoGo
 		if errors.As(err, &noGo) {

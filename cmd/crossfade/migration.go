@@ -28,6 +28,7 @@ type migration struct {
 	twoWay      twoWay
 	serving     serving
 	gates       *gates
+	guards      *guards
 	cutovers    sync.Mutex             // one verb at a time
 	attempting  atomic.Bool            // an attempt runs
 	unfinished  atomic.Pointer[string] // what is left to do after the decision

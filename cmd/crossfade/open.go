@@ -26,6 +26,7 @@ const (
 	factStorage   = "storage"   // where the rows of the source's tables lay when they were last known to be compared, or about to be
 	factPaused    = "paused"
 	factTwoWay    = "two_way" // whether there is a way back
+	factGuards    = "guards"  // what guards have decided
 )
 
 // open connects to both databases, opens the stream, and reads or makes the mapping.

@@ -18,7 +18,7 @@ func newPause(g *global) *cobra.Command {
 
 func newResume(g *global) *cobra.Command {
 	var table string
-	c := g.printing(&cobra.Command{Use: "resume", Short: "Clear a pause, retry what stopped, replay held tables",
+	c := g.printing(&cobra.Command{Use: "resume", Short: "Clear a pause and the hold of a guard, retry what stopped, replay held tables",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.post(cmd, "resume", control.Request{Table: table})
 		}})

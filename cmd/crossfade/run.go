@@ -81,6 +81,7 @@ func run(ctx context.Context, cfg *configs.Config, log *slog.Logger) error {
 	g.Go(func() error { return m.runToTheEnd(ctx) })
 	g.Go(func() error { return m.runCutover(ctx) }) // what an earlier start left of an attempt
 	g.Go(func() error { return m.runRecorder(ctx) })
+	g.Go(func() error { return m.runGuards(ctx) })
 	notify(log, daemon.SdNotifyReady)
 	err = g.Wait()
 	notify(log, daemon.SdNotifyStopping)

@@ -62,8 +62,26 @@ func screen(s control.Status, colour bool) string {
 	for _, h := range s.Held {
 		b.WriteString(paint("31", fmt.Sprintf("held      %s at %s: %s; %s", h.Table, h.Key, h.Reason, h.Remedy)) + "\n")
 	}
+	guardLines(&b, s.Guards, paint)
 	tableLines(&b, s.Tables, paint)
 	return b.String()
+}
+
+// guardLines tell what guards have decided and is in force, and the last decision of all.
+func guardLines(b *strings.Builder, guards []control.GuardStatus, paint func(code, text string) string) {
+	for i, g := range guards {
+		if !g.Stands && i < len(guards)-1 {
+			continue
+		}
+		line := fmt.Sprintf("guard     %s: %s at %s, %s UTC", g.Guard, g.Decided, g.Value, g.At.UTC().Format(time.DateTime))
+		switch {
+		case g.Stands && g.Decided == "hold":
+			line = paint("31", line+"; `crossfade resume` ends it")
+		case g.Stands:
+			line = paint("33", line+", and it lasts")
+		}
+		b.WriteString(line + "\n")
+	}
 }
 
 // streamLine says how far the target is behind in the stream, and how long the stream has room. Without a daemon nobody knows.

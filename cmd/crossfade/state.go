@@ -14,7 +14,7 @@ import (
 
 // pendingStatus is the status before both ends and the stream are open.
 func pendingStatus(cfg *configs.Config) control.Status {
-	return control.Status{Name: cfg.Name, State: "pending", Tables: []control.TableStatus{}, Held: []control.HeldTable{}, Links: []control.LinkStatus{},
+	return control.Status{Name: cfg.Name, State: "pending", Tables: []control.TableStatus{}, Held: []control.HeldTable{}, Links: []control.LinkStatus{}, Guards: []control.GuardStatus{},
 		Version: versionText(), At: time.Now().UTC()}
 }
 
@@ -37,6 +37,7 @@ func (m *migration) Status(ctx context.Context) control.Status {
 	m.streamStatus(ctx, &s, applied)
 	s.Links = m.links.list()
 	s.Held = heldStatus(stats.Held)
+	s.Guards = m.guards.status()
 	s.Reverse = m.reverseStatus()
 	m.addTroubleOfReverse(&s)
 	s.Verify = verifyStatus(m.verifier.State())

@@ -192,10 +192,12 @@ func (m *migration) move(ctx context.Context, machine *cutover.Machine, f *flow)
 	if other := m.opposite(f); other != nil {
 		other.strangers.expect()
 	}
+	m.guards.begin()
 	m.attempting.Store(true)
 	f.verifier.Quiet(true)
 	defer f.verifier.Quiet(false)
 	r, cerr := machine.Cutover(ctx)
+	m.guards.finish(ctx, machine, &r)
 	m.attempting.Store(false)
 	if err := m.conclude(ctx, cerr); err != nil {
 		m.log.Error("what an attempt came to could not be read, trying again", "err", err)
@@ -289,7 +291,7 @@ func (m *migration) Pause(ctx context.Context) error {
 	return nil
 }
 
-// Resume clears a pause, tries again what stopped, and replays held tables.
+// Resume clears a pause and the hold of a guard, tries again what stopped, and replays held tables.
 func (m *migration) Resume(ctx context.Context, table string) error {
 	if table == "" {
 		if err := m.remember(ctx, factPaused, false); err != nil {
@@ -298,6 +300,9 @@ func (m *migration) Resume(ctx context.Context, table string) error {
 		for _, f := range m.flows() {
 			f.applying.set(func(a *applying) { a.paused = false })
 			f.resumes.fire()
+		}
+		if err := m.guards.release(ctx); err != nil {
+			return err
 		}
 	} else if err := m.plannedAnywhere(table); err != nil {
 		return control.Fail(control.ExitUsage, err, "")

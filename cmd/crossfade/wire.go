@@ -17,6 +17,10 @@ func (m *migration) wire(ctx context.Context) error {
 	if err := m.wireVerifier(ctx); err != nil {
 		return err
 	}
+	var err error
+	if m.guards, err = newGuards(m); err != nil {
+		return err
+	}
 	g, err := openGates(ctx, m.cfg, &m.ends)
 	if err != nil {
 		return err
@@ -36,6 +40,9 @@ func (m *migration) wire(ctx context.Context) error {
 		return err
 	}
 	if err := m.learnDecision(ctx); err != nil {
+		return err
+	}
+	if err := m.guards.restore(ctx); err != nil {
 		return err
 	}
 	target, err := g.target.Read(ctx)
@@ -151,4 +158,5 @@ func (m *migration) cutoverStep(s cutover.Status) {
 		return
 	}
 	m.log.Info("cutover", "attempt", s.Epoch, "step", s.Step)
+	m.guards.step(s)
 }

@@ -17,7 +17,8 @@ type Status struct {
 	Stream     StreamStatus   `json:"stream"`
 	Held       []HeldTable    `json:"held"`
 	Links      []LinkStatus   `json:"links"`
-	Error      *string        `json:"error"` // what stops it and what to do
+	Guards     []GuardStatus  `json:"guards"` // the newest decisions, oldest first
+	Error      *string        `json:"error"`  // what stops it and what to do
 	Version    string         `json:"version"`
 	At         time.Time      `json:"at"`
 }
@@ -98,6 +99,15 @@ type LinkStatus struct {
 	To    string    `json:"to"` // source, target, stream; finish: what is done once everything is copied
 	Error string    `json:"error"`
 	Since time.Time `json:"since"`
+}
+
+// GuardStatus is what a guard has decided.
+type GuardStatus struct {
+	Guard   string    `json:"guard"`   // its condition
+	Value   string    `json:"value"`   // what was measured
+	Decided string    `json:"decided"` // pause no_go abort hold rollback warn, or why there was no rollback
+	At      time.Time `json:"at"`
+	Stands  bool      `json:"stands"` // it is in force: a hold until resume, a pause and a no-go until the condition ends
 }
 
 // VerifyResult is the answer of `verify --json`.
