@@ -71,6 +71,39 @@ func attemptRig(t *testing.T, cutover string) (*rig, *workload) {
 	return r, w
 }
 
+// heldRig is one whose attempt stands still once it is let in, for cutoverHeldUp. Held up before that, the pause would be predicted too long.
+func heldRig(t *testing.T, cutover string) (*rig, *workload) {
+	t.Helper()
+	t.Setenv("CROSSFADE_HOLDPOINT", "pause:before="+filepath.Join(t.TempDir(), "held"))
+	return attemptRig(t, cutover)
+}
+
+// cutoverHeldUp tries a cutover in which nothing is applied any more from before the fence on.
+func (r *rig) cutoverHeldUp() (exit int, stdout, stderr string) {
+	r.t.Helper()
+	_, file, _ := strings.Cut(os.Getenv("CROSSFADE_HOLDPOINT"), "=")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		exit, stdout, stderr = r.crossfade("cutover")
+	}()
+	for there := false; !there; pause(5 * time.Millisecond) {
+		select {
+		case <-done:
+			r.t.Fatalf("it was not let in: exit %d\n%s%s", exit, stdout, stderr)
+		default:
+		}
+		_, err := os.Stat(file)
+		there = err == nil
+	}
+	r.holdUp()
+	if err := os.Remove(file); err != nil {
+		r.t.Fatal(err)
+	}
+	<-done
+	return exit, stdout, stderr
+}
+
 // onAttempt calls f as soon as the source's attempt is in the state.
 func (r *rig) onAttempt(state string, f func(ctx context.Context) error) <-chan error {
 	done := make(chan error, 1)
@@ -139,10 +172,9 @@ func TestAnAttemptAbortsWhenASwitchStepCannotBeAsked(t *testing.T) {
 }
 
 func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
-	r, w := attemptRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  max_pause: 30s\n")
-	r.holdUp()
+	r, w := heldRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  max_pause: 30s\n")
 	killed := r.onAttempt("FENCED", func(context.Context) error { return r.pg.Server.Kill() })
-	exit, out, errs := r.crossfade("cutover")
+	exit, out, errs := r.cutoverHeldUp()
 	if err := <-killed; err != nil {
 		t.Fatal(err)
 	}
@@ -162,13 +194,12 @@ func TestAnAttemptAbortsWhenTheTargetDiesWhileDraining(t *testing.T) {
 
 // TestThePauseEndsAlthoughDaemonAndTargetFailTogether: the next start of the daemon does not reach the target, and opens the source all the same.
 func TestThePauseEndsAlthoughDaemonAndTargetFailTogether(t *testing.T) {
-	r, w := attemptRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  max_pause: 30s\n")
-	r.holdUp()
+	r, w := heldRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  max_pause: 30s\n")
 	killed := r.onAttempt("FENCED", func(context.Context) error {
 		r.kill()
 		return r.pg.Server.Kill()
 	})
-	r.crossfade("cutover")
+	r.cutoverHeldUp()
 	if err := <-killed; err != nil {
 		t.Fatal(err)
 	}
@@ -191,8 +222,7 @@ func TestThePauseEndsAlthoughDaemonAndTargetFailTogether(t *testing.T) {
 }
 
 func TestAnAttemptAbortsAtItsDeadline(t *testing.T) {
-	r, w := attemptRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  timeout: 8s\n  max_pause: 8s\n")
-	r.holdUp()
+	r, w := heldRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  timeout: 8s\n  max_pause: 8s\n")
 	// A reader keeps the triggers from being dropped: the abort opens the source at once all the same, and comes to its end when he has gone.
 	reader, err := r.my.DB.Conn(t.Context())
 	if err != nil {
@@ -206,7 +236,7 @@ func TestAnAttemptAbortsAtItsDeadline(t *testing.T) {
 		}
 		return err
 	})
-	exit, out, errs := r.crossfade("cutover")
+	exit, out, errs := r.cutoverHeldUp()
 	if err := <-reading; err != nil {
 		t.Fatal(err)
 	}
@@ -233,12 +263,11 @@ func TestAnAttemptAbortsAtItsDeadline(t *testing.T) {
 }
 
 func TestAnAttemptAbortsOnADifferenceThatArisesAfterTheGo(t *testing.T) {
-	r, w := attemptRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  max_pause: 30s\n")
-	r.holdUp()
+	r, w := heldRig(t, "  guards: [{when: \"differences > 0\", do: hold}]\n  max_lag: 60s\n  max_pause: 30s\n")
 	planted := r.onAttempt("FENCED", func(ctx context.Context) error {
 		return r.targetDo(ctx, "INSERT INTO spoil VALUES (1); DELETE FROM wait")
 	})
-	exit, out, errs := r.crossfade("cutover")
+	exit, out, errs := r.cutoverHeldUp()
 	if err := <-planted; err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // roundEvery is how often it is measured, while nobody asks, how long a commit on the source takes to be in every lane's ledger. Each costs the source a commit.
-const roundEvery = 5 * time.Second
+const roundEvery = 2 * time.Second
 
 // runRounds measures rounds while the flow applies.
 func (f *flow) runRounds(ctx context.Context) error {

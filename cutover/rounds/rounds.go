@@ -1,6 +1,6 @@
 // Package rounds keeps how long the last rounds of something took, and says how long the next will take.
 //
-// The answer is a high percentile of the rounds of the last minute, so that a burst counts and a single straggler among many does not; with few rounds it is
+// The answer is a high percentile of the rounds of the last 20 seconds, so that a burst counts and a single straggler among many does not; with few rounds it is
 // the longest. A round that has not come back yet counts as long as it has lasted: when something is stuck, the answer grows with the clock.
 package rounds
 
@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	keep       = time.Minute // rounds that ended longer ago say nothing of now
+	keep       = 20 * time.Second // rounds that ended longer ago say nothing of now
 	most       = 64
 	percentile = 90
 )
 
-// Window is the rounds of the last minute. The zero value has none.
+// Window is the rounds of the last 20 seconds. The zero value has none.
 type Window struct {
 	mu      sync.Mutex
 	ended   []round // oldest first
