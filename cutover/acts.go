@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,7 +83,13 @@ type preparedEvidence struct {
 	PredictedPauseMS int64     `json:"predicted_pause_ms"`
 	ClientPauseMS    int64     `json:"predicted_client_pause_ms"`
 	Predicted        Predicted `json:"predicted"`
+	Statistics       analyzed  `json:"statistics"`
 	Warnings         []Finding `json:"warnings,omitempty"`
+}
+
+type analyzed struct {
+	Analyzed
+	TookMS int64 `json:"took_ms"`
 }
 
 type convergedEvidence struct {
@@ -94,11 +101,32 @@ type convergedEvidence struct {
 func (r *run) arm() (protocol.Outcome, error) {
 	c := r.go_
 	r.begin(protocol.Prepared)
-	r.finish(protocol.Prepared, OutcomeDone, preparedEvidence{r.m.cfg.Migration, len(r.m.cfg.Tables), c.sourceID, c.targetID, c.PredictedPauseMS, c.PredictedClientPauseMS, c.Predicted, c.Warnings})
+	statistics, missing := r.analyze()
+	r.finish(protocol.Prepared, OutcomeDone, preparedEvidence{r.m.cfg.Migration, len(r.m.cfg.Tables), c.sourceID, c.targetID, c.PredictedPauseMS, c.PredictedClientPauseMS, c.Predicted,
+		statistics, slices.Concat(c.Warnings, missing)})
 	r.begin(protocol.Converged)
 	r.finish(protocol.Converged, OutcomeDone, convergedEvidence{c.LagMS, c.cleanAt, c.TouchedKeys})
 	r.begin(protocol.StepArmed)
 	return r.do(r.work, protocol.Arm, Call{Identity: r.record.SourceID, Record: r.record})
+}
+
+// analyze has the side entered gather its statistics, so that its first minute is not slow. Nothing is closed yet, and what fails is no reason against the cutover.
+func (r *run) analyze() (out analyzed, warnings []Finding) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(r.work, r.m.cfg.AnalyzeTimeout)
+	defer cancel()
+	done, err := r.m.entering.Analyze(ctx)
+	say := func(object, why string) {
+		warnings = append(warnings, Finding{"warning", "statistics", object, "its statistics were not gathered before the " + r.m.name() + ", the first queries may be slow: " + why, "analyze it by hand"})
+	}
+	if err != nil {
+		say(string(r.m.to), fmt.Sprintf("within %v: %v", r.m.cfg.AnalyzeTimeout, err))
+	} else {
+		for _, f := range done.Failed {
+			say(f.Table, f.Why)
+		}
+	}
+	return analyzed{done, time.Since(began).Milliseconds()}, warnings
 }
 
 // install puts up the gate triggers. It can take long, and clients see nothing of it: so what was ready before is asked again after it.

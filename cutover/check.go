@@ -81,6 +81,7 @@ func (m *Machine) check(ctx context.Context) (c checked, err error) {
 		}
 		say(found...)
 	}
+	say(m.checkApplication(ctx)...)
 	say(m.checkProofs(ctx, &c)...)
 	for _, s := range m.cfg.Switch {
 		began := time.Now()

@@ -137,6 +137,8 @@ type Side interface {
 	Hold(ctx context.Context) (Held, error)
 	// Probe tries to write as the application. It never leaves a row behind.
 	Probe(ctx context.Context) (Probe, error)
+	// Privileges asks what the application's user may do on the tables.
+	Privileges(ctx context.Context) (Privileges, error)
 }
 
 // Held is an open read of every table of a side.
@@ -192,6 +194,21 @@ type Enterer interface {
 	Lanes(ctx context.Context) ([]Lane, error)
 	// Generators lists the sequences of the side for the tables, and those that no column owns.
 	Generators(ctx context.Context) ([]Sequence, error)
+	// Analyze gathers the statistics that queries are planned by, where they are not fresh. A table of which it cannot is told; it fails when ctx ends.
+	Analyze(ctx context.Context) (Analyzed, error)
+}
+
+// Analyzed is of how many tables statistics were gathered.
+type Analyzed struct {
+	Tables int           `json:"tables"`
+	Fresh  int           `json:"fresh"` // of them they were there already
+	Failed []NotAnalyzed `json:"failed,omitempty"`
+}
+
+// NotAnalyzed is a table of which statistics could not be gathered.
+type NotAnalyzed struct {
+	Table string `json:"table"`
+	Why   string `json:"why"`
 }
 
 // Lane is the newest marker that a lane has committed.

@@ -26,6 +26,8 @@ type Config struct {
 	Timeout  time.Duration // 0: 30 s; from the first effect a client can see to the decision
 	// ArmTimeout is how long installing gate triggers may take; clients see none of it. 0: 5 min.
 	ArmTimeout time.Duration
+	// AnalyzeTimeout is how long gathering statistics may take before it; clients see none of it. 0: 1 min.
+	AnalyzeTimeout time.Duration
 	// SequenceMargin is added to the last number issued. 0: 1000.
 	SequenceMargin uint64
 	Switch         []Switch
@@ -83,6 +85,7 @@ func New(cfg Config, leaving Leaver, entering Enterer, stream Stream, verifier V
 	defaults(&cfg.MaxPause, 2*time.Second)
 	defaults(&cfg.Timeout, 30*time.Second)
 	defaults(&cfg.ArmTimeout, 5*time.Minute)
+	defaults(&cfg.AnalyzeTimeout, time.Minute)
 	if cfg.SequenceMargin == 0 {
 		cfg.SequenceMargin = 1000
 	}

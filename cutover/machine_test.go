@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/crossfade-io/crossfade/cutover"
+	"github.com/crossfade-io/crossfade/cutover/gate"
 	"github.com/crossfade-io/crossfade/cutover/protocol"
 	"github.com/crossfade-io/crossfade/internal/testdb"
 )
@@ -42,6 +43,89 @@ func TestACutoverMovesWritesOnce(t *testing.T) {
 		t.Errorf("abort after the decision: %v", err)
 	}
 	r.moved("again")
+}
+
+// The application would meet errors in its first minute: what it may do on the source and not on the target is a no-go with the statement that mends it.
+func TestAPrivilegeThatTheApplicationLosesIsANoGo(t *testing.T) {
+	r := newRig(t, testdb.MySQL(t), testdb.Postgres(t, 15))
+	among := func(all []cutover.Finding, object, grant string) bool {
+		return slices.ContainsFunc(all, func(f cutover.Finding) bool {
+			return f.Code == "application" && f.Object == object && strings.HasPrefix(f.Remedy, grant) && f.Reason != ""
+		})
+	}
+	check := func() cutover.GoNoGo {
+		t.Helper()
+		g, err := r.machine(nil).Check(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	if g := check(); !g.Go || slices.ContainsFunc(g.Warnings, func(f cutover.Finding) bool { return f.Code == "application" }) {
+		t.Fatalf("with all privileges: %+v", g)
+	}
+	role := login(t, r.appURL).User
+	const table, grant = `"public"."t"`, `GRANT UPDATE ON "public"."t" TO "`
+	r.pg.Exec(t, `REVOKE UPDATE ON t FROM "`+role+`"`)
+	if g := check(); g.Go || !among(g.Reasons, table, grant) {
+		t.Errorf("without UPDATE on the target: %+v", g)
+	}
+	reader := login(t, r.my.User(t, "", "reader", "SELECT, INSERT, DELETE"))
+	blind := gate.MySQLConfig{Migration: migration, Login: login(t, r.my.Server.URL("")), Tables: r.cfg.Tables}
+	for _, c := range []struct {
+		name   string
+		probe  *gate.Login
+		warned bool
+	}{{"an application that does not update on the source either", &reader, false}, {"without source.probe_url", nil, true}} {
+		cfg := blind
+		cfg.Probe = c.probe
+		source, err := gate.OpenMySQL(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := r.machineOver(source, r.target, nil).Check(t.Context())
+		if err != nil || !g.Go || among(g.Warnings, table, grant) != c.warned {
+			t.Errorf("%s: %+v, %v", c.name, g, err)
+		}
+		if err := source.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	r.pg.Exec(t, `GRANT UPDATE ON t TO "`+role+`"`)
+	if g := check(); !g.Go {
+		t.Errorf("granted: %+v", g)
+	}
+}
+
+// Statistics are gathered before the fence, and the evidence says so; that they could not be is no reason against the cutover.
+func TestTheSideEnteredIsAnalyzedBeforeTheFence(t *testing.T) {
+	for name, locked := range map[string]bool{"at once": false, "beside a lock": true} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, testdb.MySQL(t), testdb.Postgres(t, 15))
+			held := r.pg.Connect(t)
+			if locked {
+				if _, err := held.Exec(t.Context(), "BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var before int
+			rep, err := r.machine(func(name string) error {
+				if name == "arm:before" {
+					r.pg.Get(t, "SELECT count(*) FROM pg_stats WHERE tablename = 't' AND schemaname = 'public'", &before)
+					_, err := held.Exec(t.Context(), "ROLLBACK")
+					return err
+				}
+				return nil
+			}).Cutover(t.Context())
+			if err != nil || rep.Verdict != cutover.VerdictCompleted {
+				t.Fatalf("%+v, %v", rep, err)
+			}
+			warned := slices.ContainsFunc(rep.Warnings, func(f cutover.Finding) bool { return f.Code == "statistics" && f.Object == "public.t" })
+			if warned != locked || (before > 0) == locked || !strings.Contains(string(rep.Steps[0].Evidence), `"took_ms"`) {
+				t.Errorf("%d columns have statistics when the cutover is armed; %+v, %s", before, rep.Warnings, rep.Steps[0].Evidence)
+			}
+		})
+	}
 }
 
 func TestWhateverFailsBeforeTheDecisionLeavesEverythingAsItWas(t *testing.T) {
