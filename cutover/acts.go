@@ -161,6 +161,11 @@ func (r *run) hold(ctx context.Context) error {
 		return err
 	}
 	r.held = append(r.held, h)
+	if n, counted, err := r.m.leaving.Refused(ctx); err != nil {
+		r.m.log.Warn("writes that the fence refuses will not be counted", "error", err)
+	} else if counted {
+		r.refusedBefore = &n
+	}
 	return r.m.leaving.Installed(ctx, r.epoch)
 }
 
@@ -169,6 +174,8 @@ type fencedEvidence struct {
 	Tries    int   `json:"tries"`
 	Prepared int   `json:"prepared_transactions"`
 	Probe    Probe `json:"probe"`
+	// RefusedBefore is what the side left had refused before: the report counts from there.
+	RefusedBefore *uint64 `json:"refused_before,omitempty"`
 }
 
 // fence closes the gate. InnoDB ends it as the victim of a deadlock rather than any client, so it is tried again at once.
@@ -186,7 +193,7 @@ func (r *run) fence() (protocol.Outcome, error) {
 		} else if out != protocol.Refused {
 			r.closed = began
 		}
-		r.evidenceOfFence = fencedEvidence{TookMS: time.Since(began).Milliseconds(), Tries: tries}
+		r.evidenceOfFence = fencedEvidence{TookMS: time.Since(began).Milliseconds(), Tries: tries, RefusedBefore: r.refusedBefore}
 		return out, err
 	}
 }

@@ -173,6 +173,8 @@ type Leaver interface {
 	PreparedTransactions(ctx context.Context) ([]string, error)
 	// Free ends the connections that keep the gate's row locked, so that it can be opened again; it returns how many.
 	Free(ctx context.Context) (int, error)
+	// Refused counts statements of others that the closed side has refused, from a beginning that is the server's; false: this server does not count them.
+	Refused(ctx context.Context) (n uint64, counted bool, err error)
 	// LastIssued reads the last number issued for every table that has a generator, and for every sequence that no column owns.
 	LastIssued(ctx context.Context) (map[Name]uint64, error)
 }

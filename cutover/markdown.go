@@ -62,6 +62,9 @@ func (r *Report) pauses(b *strings.Builder) {
 	b.WriteString("| ms | was | predicted | error |\n|---|---:|---:|---:|\n")
 	fmt.Fprintf(b, "| write pause | %d | %d | %s |\n", r.WritePauseMS, r.PredictedPauseMS, write)
 	fmt.Fprintf(b, "| client pause | %d | %d | %s |\n", r.ClientPauseMS, r.PredictedClientPauseMS, client)
+	if n := r.RefusedWrites; n != nil {
+		fmt.Fprintf(b, "\nWrites that the side left has refused since: %d\n", *n)
+	}
 }
 
 func findings(b *strings.Builder, title string, all []Finding) {

@@ -86,7 +86,31 @@ func (m *Machine) Report(ctx context.Context, attempt int64) (Report, error) {
 			return rep, fmt.Errorf("report of cutover %d, step %s: %w", attempt, e.Step, err)
 		}
 	}
+	if rep.Verdict == rep.decided {
+		rep.RefusedWrites = m.refusedSince(ctx, attempt, entries)
+	}
 	return rep, nil
+}
+
+// refusedSince counts what the side left has refused since an attempt closed it; nil: it has been opened since, or it is not known.
+func (m *Machine) refusedSince(ctx context.Context, attempt int64, entries []Entry) *uint64 {
+	var v fencedEvidence
+	e, found := lastRun(entries, string(protocol.StepFenced))
+	if !found || json.Unmarshal(e.Evidence, &v) != nil || v.RefusedBefore == nil {
+		return nil
+	}
+	left, err := m.leaving.Read(ctx)
+	if err != nil || left.Gate.Open || left.Attempt.Epoch != attempt {
+		return nil
+	}
+	n, counted, err := m.leaving.Refused(ctx)
+	if err != nil || !counted {
+		return nil
+	}
+	if n >= *v.RefusedBefore { // else the server was started anew and counts from there
+		n -= *v.RefusedBefore
+	}
+	return &n
 }
 
 func orEmpty(err error) string {

@@ -27,6 +27,8 @@ type Report struct {
 	Steps []ReportStep `json:"steps"`
 	Compared
 	Guards []Guard `json:"guards"`
+	// RefusedWrites are statements that the side left has refused since its fence closed, as long as it stays closed; null where its server does not count them.
+	RefusedWrites *uint64 `json:"refused_writes"`
 	Findings
 	Samples []Sample `json:"samples"`
 

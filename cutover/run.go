@@ -36,6 +36,7 @@ type run struct {
 	held    []Held
 
 	first, closed, opened time.Time // first effect a client could see; start of the fence that held; the target open
+	refusedBefore         *uint64
 	evidenceOfFence       fencedEvidence
 	sequences             []Sequence
 	result                Verification

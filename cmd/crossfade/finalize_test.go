@@ -113,3 +113,57 @@ func finalized(t *testing.T, source, target *end, reverse bool) {
 	}
 	writable("cleaned up:")
 }
+
+// Whoever still writes to the side that was left is refused, and is counted: the report says how often, also after a restart of the daemon. Our own probes are not.
+func TestWritesToTheSideThatWasLeftAreRefusedAndCounted(t *testing.T) {
+	for name, ends := range map[string]func(t *testing.T) (source, target *end, counts bool){
+		"MySQL": func(t *testing.T) (source, target *end, counts bool) {
+			return endOnMySQL(t, testdb.NewMySQL(t)), endOnPostgres(t, testdb.Postgres(t, 18)), true
+		},
+		"PostgreSQL": func(t *testing.T) (source, target *end, counts bool) {
+			return endOnPostgres(t, testdb.Postgres(t, 15)), endOnPostgres(t, testdb.Postgres(t, 18)), true
+		},
+		"MariaDB": func(t *testing.T) (source, target *end, counts bool) {
+			return endOnMySQL(t, testdb.MariaDB(t, "11.8")), endOnPostgres(t, testdb.Postgres(t, 18)), false
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source, target, counts := ends(t)
+			seedTraffic(t, source, 100)
+			r := newPair(t, source, target, fmt.Sprintf("%q", source.tables), "cutover: {reverse: true, max_pause: 20s}")
+			app := source.user()
+			r.start()
+			r.waitReady()
+			r.must("cutover")
+			refused := func(want uint64) {
+				t.Helper()
+				switch n := r.report().RefusedWrites; {
+				case !counts && n != nil:
+					t.Errorf("%d refused", *n)
+				case counts && (n == nil || *n != want):
+					t.Errorf("%v refused, want %d", n, want)
+				}
+			}
+			refused(0)
+			db := source.open(app)
+			defer db.Close()
+			for range 3 {
+				if _, err := db.ExecContext(t.Context(), "UPDATE account SET balance = 0"); err == nil {
+					t.Fatal("the application writes to the source")
+				}
+			}
+			refused(3)
+			r.stop()
+			r.start()
+			r.until("up", time.Minute, func(s control.Status) bool { return s.State == "completed" && s.Reverse.LastCleanAt != nil })
+			if out := r.must("report"); counts && !strings.Contains(out, "refused since: 3") {
+				t.Errorf("report: %s", tail(out, 2000))
+			}
+			r.stop()
+			r.must("cleanup")
+			if left := leftOf(t, source, r.name); left != "" {
+				t.Errorf("left: %s", left)
+			}
+		})
+	}
+}

@@ -220,7 +220,7 @@ func (s *Postgres) Setup(ctx context.Context, open bool) error {
 			if _, err := tx.Exec(ctx, postgresSetup); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, postgresDeny); err != nil {
+			if _, err := tx.Exec(ctx, postgresDeny+"CREATE SEQUENCE IF NOT EXISTS "+s.refusedSequence()); err != nil {
 				return err
 			}
 			if _, err := tx.Exec(ctx, "INSERT INTO crossfade.gate (migration, side, state, epoch) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING", s.cfg.Migration, s.side, state); err != nil {
@@ -367,6 +367,9 @@ func (s *Postgres) Remove(ctx context.Context) error {
 			}); err != nil {
 				return fmt.Errorf("remove the gate trigger of %s: %w", t, err)
 			}
+		}
+		if _, err := conn.Exec(ctx, "DROP SEQUENCE IF EXISTS "+s.refusedSequence()); err != nil {
+			return fmt.Errorf("remove the %s's gate: %w", s.side, err)
 		}
 		for _, table := range []string{"journal", "attempt", "marker", "gate"} {
 			_, err := conn.Exec(ctx, "DELETE FROM crossfade."+table+" WHERE migration = $1", s.cfg.Migration)

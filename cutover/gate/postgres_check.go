@@ -148,6 +148,9 @@ func (s *Postgres) Probe(ctx context.Context) (p cutover.Probe, err error) {
 		return p, fmt.Errorf("connect as the application: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	if _, err := conn.Exec(ctx, "SET crossfade.probe = 'on'"); err != nil { // it does not count
+		return p, fmt.Errorf("probe: %w", err)
+	}
 	if s.cfg.Probe != "" {
 		p.As = s.probe.User
 	} else {

@@ -13,12 +13,18 @@ import (
 	"github.com/crossfade-io/crossfade/cutover/protocol"
 )
 
-// postgresDeny is the function of the triggers that close a table. It asks nothing, so that it works without anything else of ours.
+// postgresDeny is the function of the triggers that close a table. It needs nothing else of ours: what it refuses it counts where there is something to count with.
 const postgresDeny = `
 CREATE TABLE IF NOT EXISTS crossfade.marker (migration text NOT NULL, side text NOT NULL, epoch bigint NOT NULL, kind text NOT NULL,
 	at timestamptz DEFAULT clock_timestamp(), PRIMARY KEY (migration, side, epoch, kind));
-CREATE OR REPLACE FUNCTION crossfade.gate_deny() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $crossfade$
+CREATE OR REPLACE FUNCTION crossfade.gate_deny() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $crossfade$
 BEGIN
+	IF current_setting('crossfade.probe', true) IS DISTINCT FROM 'on' THEN
+		BEGIN
+			PERFORM nextval(('crossfade.refused_' || left(encode(sha256(convert_to(TG_ARGV[0], 'UTF8')), 'hex'), 16))::regclass);
+		EXCEPTION WHEN OTHERS THEN NULL; -- counting is wanted, refusing is needed
+		END;
+	END IF;
 	RAISE EXCEPTION '` + refusal + `, migration % moves to its new database', TG_ARGV[0]
 		USING ERRCODE = 'read_only_sql_transaction', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
 END $crossfade$;
