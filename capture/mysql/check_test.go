@@ -23,7 +23,8 @@ func documented(t *testing.T, d *testdb.MySQLDB, password string) (user string) 
 	}
 	user = "cf_" + d.Name
 	blocks := 0
-	for rest := string(doc); ; blocks++ {
+	source, _, _ := strings.Cut(string(doc), "## For the way back") // which needs more than being read
+	for rest := source; ; blocks++ {
 		_, after, ok := strings.Cut(rest, "```sql\n")
 		if !ok {
 			break
