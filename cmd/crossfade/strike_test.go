@@ -274,7 +274,8 @@ func (c *crasher) struck(t *testing.T, verb, act string, s strike, paused func()
 	first := o
 	for try := 0; o.exit == 1 && try < 20; try++ { // decided, or not known: it goes on
 		pause(500 * time.Millisecond)
-		o.exit, o.text, _ = c.r.crossfade(verb)
+		exit, out, errs := c.r.crossfade(verb)
+		o = outcomeOf{exit, out + errs}
 	}
 	serving := c.quiet(t)
 	if paused != nil {
