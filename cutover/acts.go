@@ -323,6 +323,9 @@ func (r *run) verify(ctx context.Context) error {
 		if s.Last > 0 && s.Now < s.Last {
 			return fmt.Errorf("sequence %s stands at %s, %s has issued %s", s.Name, s.Value(s.Now), s.Table, s.Value(s.Last))
 		}
+		if err := r.m.setBack(s); err != nil && !r.m.cfg.Back {
+			return err
+		}
 	}
 	for i, side := range []Side{r.m.leaving, r.m.entering} {
 		f, err := side.Fingerprint(ctx)

@@ -155,8 +155,26 @@ func (m *Machine) checkProofs(ctx context.Context, c *checked) (reasons []Findin
 		if s.Last >= s.Max && !s.Cycle {
 			reasons = append(reasons, problem("sequences", s.Name, fmt.Sprintf("%s has issued %s, the sequence ends at %s", s.Table, s.Value(s.Last), s.Value(s.Max)), "use a wider type"))
 		}
+		if err := m.setBack(s); err != nil {
+			found := problem("sequences", s.Table, err.Error(), fmt.Sprintf("set it to %d on the %s (setval; on MySQL and MariaDB ALTER TABLE ... AUTO_INCREMENT), also where the application gives the numbers itself", s.Highest, m.from))
+			if m.cfg.Back { // whoever has to go back goes
+				found.Severity = "warning"
+				c.Warnings = append(c.Warnings, found)
+			} else {
+				reasons = append(reasons, found)
+			}
+		}
 	}
 	return reasons
+}
+
+// setBack is why a sequence is not to be gone on from: it has not issued a number that a row has, so it was set back, or rows get their numbers from elsewhere. The side entered is asked
+// before the one that is left, so a number just issued is no reason.
+func (m *Machine) setBack(s Sequence) error {
+	if s.Highest > s.Last+1 { // by one MySQL may be behind after a crash, until the table is used
+		return fmt.Errorf("%s has key %d, and its sequence on the %s stands at %d: it was set back, and %s would issue numbers again", s.Table, s.Highest, m.from, s.Last, s.Name)
+	}
+	return nil
 }
 
 // checkStates reads both rows; with a reason nothing else needs to be looked at.
@@ -244,8 +262,12 @@ func (m *Machine) sequences(ctx context.Context) ([]Sequence, error) {
 	for i := range out {
 		s := &out[i]
 		s.Last = byName[s.Table]
-		if s.SetTo = 0; s.Last > 0 {
-			s.SetTo = s.ahead(m.cfg.SequenceMargin)
+		if over := max(s.Last, s.Highest); over > 0 {
+			above := *s
+			above.Last = over
+			s.SetTo = above.ahead(m.cfg.SequenceMargin)
+		} else {
+			s.SetTo = 0
 		}
 	}
 	return out, nil

@@ -101,6 +101,8 @@ type Sequence struct {
 	Max   uint64 `json:"-"`      // largest number the generator can issue
 	Now   uint64 `json:"-"`      // last number it has issued
 	SetTo uint64 `json:"set_to"` // the number set; the next one issued is above it
+	// Highest number of a row on the side entered, where it must be unique and rows do not move the generator themselves; else 0.
+	Highest uint64 `json:"-"`
 	// Free: no column owns it. Its values may be negative and fall (Down), and its numbers count them: see Number.
 	Free  bool   `json:"free,omitempty"`
 	Down  bool   `json:"down,omitempty"`

@@ -158,12 +158,12 @@ func (f *flow) runApply(ctx context.Context) error {
 var errHalted = errors.New("the applier was told to stop")
 
 func (f *flow) applyOnce(ctx context.Context) error {
-	applier, err := f.newApplier()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	applier, err := f.newApplier(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	if !f.applying.begin(applier, cancel) {
 		return nil
 	}
@@ -184,9 +184,10 @@ type permanent struct{ err error }
 func (p *permanent) Error() string { return p.err.Error() }
 func (p *permanent) Unwrap() error { return p.err }
 
-func (f *flow) newApplier() (*apply.Applier, error) {
+// newApplier makes one that waits for a stream that does not answer until ctx ends.
+func (f *flow) newApplier(ctx context.Context) (*apply.Applier, error) {
 	o := apply.Options{
-		Stream: f.stream.ID(), Tables: f.setups(), Lanes: f.cfg.Apply.Lanes, Shapes: f.shape, MaxRow: int64(f.cfg.Stream.MaxRow) + change.MaxFrame, Logger: f.log,
+		Stream: f.stream.ID(), Tables: f.setups(), Lanes: f.cfg.Apply.Lanes, Shapes: func(id uint64) (*change.Table, error) { return f.shape(ctx, id) }, MaxRow: int64(f.cfg.Stream.MaxRow) + change.MaxFrame, Logger: f.log,
 		Remap: remap(f.plan),
 		Notify: func(e apply.Event) {
 			f.log.Info("target", "event", string(e.Kind), "table", e.Table, "frame", e.Seq, "detail", e.Detail)
@@ -239,9 +240,7 @@ func (f *flow) setups() []apply.TableSetup {
 }
 
 // shape finds a shape that frames name.
-func (f *flow) shape(id uint64) (*change.Table, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
+func (f *flow) shape(ctx context.Context, id uint64) (*change.Table, error) {
 	b, ok, err := f.stream.Get(ctx, capture.ShapeKey(id))
 	if err != nil {
 		return nil, err

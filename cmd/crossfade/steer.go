@@ -268,7 +268,15 @@ func (m *migration) Rollback(ctx context.Context) (json.RawMessage, error) {
 		}
 		return m.move(ctx, m.machineBack, back)
 	}
-	if err := m.machine.Abort(ctx); err != nil {
+	err := m.machine.Abort(ctx)
+	if errors.Is(err, cutover.ErrNothing) && m.rolledBack() { // the daemon has finished what an earlier call began
+		r, err := m.machineBack.Report(ctx, 0)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(r)
+	}
+	if err != nil {
 		m.goOnAborting(err)
 		return nil, cutoverError(err)
 	}

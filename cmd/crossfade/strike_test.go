@@ -146,7 +146,7 @@ func (p *struckPair) strikes(t *testing.T, most int) {
 	slices.SortFunc(all, func(a, b strike) int { return strings.Compare(a.name, b.name) })
 	seed := uint64(time.Now().UnixNano())
 	rnd := rand.New(rand.NewPCG(seed, 5))
-	t.Logf("seed %d, %d steps, %d strikes at each, both ways", seed, len(acts()), len(all))
+	t.Logf("seed %d, %d steps, %d strikes at each, both ways", seed, len(acts()), len(all)) // put in its place it gives the same sample
 
 	r.start()
 	r.waitReady()
@@ -163,7 +163,9 @@ func (p *struckPair) strikes(t *testing.T, most int) {
 			}
 		}
 		rnd.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
-		for _, one := range cases[:min(most, len(cases))] {
+		sample := cases[:min(most, len(cases))]
+		t.Logf("%s: %d of %d cases", verb, len(sample), len(cases))
+		for _, one := range sample {
 			if !t.Run(fmt.Sprintf("%s, %s before %s", verb, one.s.name, one.act), func(t *testing.T) { c.struck(t, verb, one.act, one.s, p.paused) }) {
 				return
 			}
@@ -272,7 +274,8 @@ func (c *crasher) struck(t *testing.T, verb, act string, s strike, paused func()
 	first := o
 	for try := 0; o.exit == 1 && try < 20; try++ { // decided, or not known: it goes on
 		pause(500 * time.Millisecond)
-		o.exit, o.text, _ = c.r.crossfade(verb)
+		exit, out, errs := c.r.crossfade(verb)
+		o = outcomeOf{exit, out + errs}
 	}
 	serving := c.quiet(t)
 	if paused != nil {

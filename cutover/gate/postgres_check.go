@@ -68,6 +68,9 @@ func (s *Postgres) Generators(ctx context.Context) (out []cutover.Sequence, err 
 				return fmt.Errorf("sequence %s: %w", q.Name, err)
 			}
 			q.Now, q.Max = uint64(max(now, 0)), uint64(maximum)
+			if q.Highest, err = s.highest(ctx, conn, here, column); err != nil {
+				return fmt.Errorf("highest %s.%s: %w", here, column, err)
+			}
 			out = append(out, q)
 		}
 		for _, c := range s.cfg.Sequences {
@@ -83,6 +86,18 @@ func (s *Postgres) Generators(ctx context.Context) (out []cutover.Sequence, err 
 		return nil, fmt.Errorf("sequences of the %s: %w", s.side, err)
 	}
 	return out, nil
+}
+
+// highest is the largest number that a row has in a column, if two rows may not have the same: its index answers at once. 0: none, or a number issued again would be let in.
+func (s *Postgres) highest(ctx context.Context, conn *pgx.Conn, t cutover.Name, column string) (n uint64, err error) {
+	var unique bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] WHERE i.indrelid = $1::text::regclass
+		AND a.attname = $2 AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL)`, quotePostgres(t), column).Scan(&unique); err != nil || !unique {
+		return 0, err
+	}
+	name := pgx.Identifier{column}.Sanitize()
+	err = conn.QueryRow(ctx, "SELECT COALESCE(LEAST(GREATEST(max("+name+"), 0), 9223372036854775807)::bigint, 0) FROM "+quotePostgres(t)).Scan(&n)
+	return n, err
 }
 
 // postgresHold is a transaction with a read lock on every table.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -131,18 +132,42 @@ func (l *Log) Put(ctx context.Context, key string, data []byte) error {
 	return fmt.Errorf("put fact %q: %w", key, err)
 }
 
-// Get returns a fact; false when there is none.
+// Get returns a fact; false when there is none. Lost connections are mended inside; an error other than the context's is final.
 func (l *Log) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	const again = 100 * time.Millisecond
+	for said := false; ; said = true {
+		data, rev, err := l.look(ctx, key)
+		if err == nil {
+			return data, rev != 0, nil
+		}
+		if final(err) || ctx.Err() != nil {
+			return nil, false, fmt.Errorf("get fact %q: %w", key, err)
+		}
+		if !said {
+			l.log.Warn("a fact cannot be read; trying again", "fact", key, "error", err)
+		}
+		select {
+		case <-time.After(again):
+		case <-l.closing:
+			return nil, false, fmt.Errorf("get fact %q: %w", key, ErrClosed)
+		case <-ctx.Done():
+			return nil, false, fmt.Errorf("get fact %q: %w: %w", key, context.Cause(ctx), err)
+		}
+	}
+}
+
+// look reads a fact once, and keeps in mind that it was seen.
+func (l *Log) look(ctx context.Context, key string) ([]byte, uint64, error) {
 	l.facts.mu.Lock()
 	defer l.facts.mu.Unlock()
 	ctx, end := l.link.call(ctx, apiTimeout)
 	defer end()
 	data, rev, err := l.fact(ctx, key)
 	if err != nil {
-		return nil, false, fmt.Errorf("get fact %q: %w", key, err)
+		return nil, 0, explain(ctx, err)
 	}
 	l.facts.seen[key] = rev
-	return data, rev != 0, nil
+	return data, rev, nil
 }
 
 func factSum(data []byte) string {

@@ -282,3 +282,38 @@ func TestALockedDirectoryNamesItsHolder(t *testing.T) {
 		t.Fatal("the stream outlived its removal")
 	}
 }
+
+func TestAFactIsReadOnceTheServerIsBack(t *testing.T) {
+	n := startNATS(t)
+	l := openAt(t, n.config())
+	ctx := testContext(t)
+	if err := l.Put(ctx, "shape.1", []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	n.stop()
+	until(t, "the loss is noticed", func() bool { return !l.link.nc.IsConnected() })
+	type answer struct {
+		data []byte
+		ok   bool
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		data, ok, err := l.Get(ctx, "shape.1")
+		got <- answer{data, ok, err}
+	}()
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, _, err := l.Get(gone, "shape.1"); !errors.Is(err, context.Canceled) {
+		t.Errorf("whoever is called off gets %v", err)
+	}
+	select {
+	case a := <-got:
+		t.Fatalf("without a server: %q %v %v", a.data, a.ok, a.err)
+	case <-time.After(500 * time.Millisecond): // far longer than a refusal takes
+	}
+	n.start()
+	if a := <-got; a.err != nil || !a.ok || string(a.data) != "a" {
+		t.Fatalf("after it came back: %q %v %v", a.data, a.ok, a.err)
+	}
+}
