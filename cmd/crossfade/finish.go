@@ -8,6 +8,7 @@ import (
 
 	"github.com/crossfade-io/crossfade/apply"
 	"github.com/crossfade-io/crossfade/cutover/protocol"
+	"github.com/crossfade-io/crossfade/cutover/verify"
 	"github.com/crossfade-io/crossfade/internal/change"
 	"github.com/crossfade-io/crossfade/transform"
 )
@@ -115,6 +116,14 @@ func (f *flow) firstVerification(ctx context.Context) error {
 		defer f.progress.checking.Store(false)
 		began := time.Now()
 		r, ran, err := f.verifier.FullUnlessClean(ctx)
+		for errors.Is(err, verify.ErrQuiet) { // a cutover is being tried, and will be refused
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(200 * time.Millisecond):
+			}
+			r, ran, err = f.verifier.FullUnlessClean(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -123,6 +132,7 @@ func (f *flow) firstVerification(ctx context.Context) error {
 		}
 	}
 	f.progress.validated.Store(true)
+	f.links.up("finish") // what an earlier try has met is over
 	return nil
 }
 
