@@ -33,6 +33,7 @@ func (d direction) Readiness(ctx context.Context) (cutover.StreamReadiness, erro
 	if f.applying.isPaused() {
 		no("paused", d.m.cfg.Name, "applying is paused", "`crossfade resume`")
 	}
+	d.m.guards.look(ctx) // what stood a second ago may be mended
 	r.Findings = append(r.Findings, d.m.guards.against(f)...)
 	if err := d.triggers(ctx, f, no); err != nil {
 		return r, err
