@@ -37,7 +37,7 @@ demo: build ## watch a shop move from MySQL to PostgreSQL while it sells
 	@$(GO) build -o bin/demo ./cmd/demo
 	@bin/demo
 
-bench: build ## measure snapshot and catch-up beside the limits of this machine
+bench: build ## measure snapshot and catch-up beside the limits of this machine, and pauses under load
 	$(GO) run ./cmd/bench
 
 lint: ## gofmt, go vet, staticcheck

@@ -124,8 +124,25 @@ func (s *session) giveBack(ctx context.Context) error {
 			}
 		}
 	}
+	if err := s.dropTrials(ctx); err != nil {
+		return err
+	}
 	_, err = s.exec(ctx, "DELETE FROM crossfade.triggers WHERE "+s.mine())
 	return classify(err)
+}
+
+// dropTrials drops what trials that were cut off have left.
+func (s *session) dropTrials(ctx context.Context) error {
+	rows, err := s.rows(ctx, "SELECT TRIGGER_SCHEMA FROM information_schema.TRIGGERS WHERE TRIGGER_NAME = "+text(s.trial()))
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if _, err := s.exec(ctx, "DROP TRIGGER IF EXISTS "+quote(r[0])+"."+quote(s.trial())); err != nil {
+			return classify(err)
+		}
+	}
+	return nil
 }
 
 // trial is the name under which triggers are tried, of this migration and side. What such a one does is out of reach: one that is left behind harms nobody.
@@ -176,12 +193,10 @@ func (s *session) remake(ctx context.Context, g *trigger, body string) (dropped 
 			return false, err
 		}
 	}
-	for _, q := range []string{"DROP TRIGGER IF EXISTS " + quote(g.schema) + "." + quote(g.name), g.create(g.name, body)} {
-		if err := s.making(ctx, g, q); err != nil {
-			return true, err
-		}
+	if err := s.making(ctx, g, "DROP TRIGGER IF EXISTS "+quote(g.schema)+"."+quote(g.name)); err != nil {
+		return code(err) == 0, err // the server that refuses it has not dropped it
 	}
-	return true, nil
+	return true, s.making(ctx, g, g.create(g.name, body))
 }
 
 // settings are those that the trigger was made under.

@@ -42,6 +42,7 @@ func (m *migration) Finalize(ctx context.Context) error {
 		if errors.As(err, &noGo) {
 			return control.Fail(control.ExitRefused, err, "")
 		}
+		m.unsettled.fire() // it may have been settled all the same: the database is asked
 		return err
 	}
 	return m.learnDecision(ctx)
